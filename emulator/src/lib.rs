@@ -1,0 +1,1 @@
+//! A functional emulator of PTX for Blackwell and Hopper GPUs.

@@ -1,0 +1,11 @@
+//! A compiler from known problem-size sets of NVFP4 grouped GEMMs to fully specialised PTX.
+
+pub mod artifact;
+pub mod assemble;
+pub mod choose;
+pub mod device;
+pub mod emit;
+pub mod numerics;
+pub mod plan;
+pub mod problem;
+pub mod verify;

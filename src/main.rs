@@ -1,0 +1,5 @@
+//! The `nvfp4gen` command.
+
+mod cli;
+
+fn main() {}
