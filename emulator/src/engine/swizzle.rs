@@ -56,3 +56,52 @@ impl Swizzle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of the PTX ISA for the 128-byte mode: unit c of row r holds unit c ^ r.
+    #[test]
+    fn the_128_byte_pattern() {
+        for row in 0..8 {
+            for unit in 0..8 {
+                assert_eq!(
+                    Swizzle::B128.apply(row * 128 + unit * 16) / 16 % 8,
+                    unit ^ row
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_mode_permutes_units_inside_lines_and_repeats() {
+        for mode in [
+            Swizzle::None,
+            Swizzle::B32,
+            Swizzle::B64,
+            Swizzle::B128,
+            Swizzle::B128Atom32,
+        ] {
+            for address in 0..4096 {
+                let place = mode.apply(address);
+                assert_eq!(mode.apply(place), address, "an involution");
+                assert_eq!(
+                    place / mode.span(),
+                    address / mode.span(),
+                    "inside the span"
+                );
+                assert_eq!(
+                    place % mode.unit(),
+                    address % mode.unit(),
+                    "units stay whole"
+                );
+                assert_eq!(
+                    mode.apply(address + mode.period()),
+                    place + mode.period(),
+                    "the period"
+                );
+            }
+        }
+    }
+}
