@@ -52,7 +52,14 @@ pub fn fetch_mn_major(
     }
     // From the middle of an atom the rows must not run into the next one, which is `leading` bytes away.
     let from_middle = matrix.start % matrix.swizzle.span() != 0;
-    check_inside_atom(matrix, if from_middle { rows * element_bytes } else { UNIT })?;
+    check_inside_atom(
+        matrix,
+        if from_middle {
+            rows * element_bytes
+        } else {
+            UNIT
+        },
+    )?;
     let base = out.len();
     out.resize(base + rows * k * element_bytes, 0);
     let per_unit = UNIT / element_bytes;

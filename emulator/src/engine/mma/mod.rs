@@ -1,5 +1,9 @@
 //! Matrix multiplication: one whole `tcgen05.mma` or `wgmma.mma_async` at a time.
 
+pub mod block_scaled;
+pub mod scalar;
+pub mod wgmma;
+
 use std::fmt;
 
 use super::Error;
@@ -88,5 +92,3 @@ impl fmt::Display for MmaError {
         write!(f, "{self:?}")
     }
 }
-
-pub mod wgmma;
