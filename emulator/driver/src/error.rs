@@ -69,6 +69,7 @@ impl Error {
     pub(crate) const UNSUPPORTED_PTX_VERSION: Error = Error(222);
     pub(crate) const FILE_NOT_FOUND: Error = Error(301);
     pub(crate) const INVALID_HANDLE: Error = Error(400);
+    pub(crate) const ILLEGAL_STATE: Error = Error(401);
     pub(crate) const NOT_FOUND: Error = Error(500);
     pub(crate) const NOT_READY: Error = Error(600);
     pub(crate) const ILLEGAL_ADDRESS: Error = Error(700);

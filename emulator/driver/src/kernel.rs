@@ -14,6 +14,7 @@ use crate::pointer::Handle;
 
 /// A function.
 pub(crate) struct Function {
+    handle: Handle<Function>,
     pub module: Handle<Module>,
     /// `None` if it may be launched in any context.
     pub context: Option<Handle<Context>>,
@@ -29,6 +30,7 @@ object!(Function, Functions, INVALID_HANDLE);
 
 impl Function {
     pub(crate) fn new(
+        handle: Handle<Function>,
         module: Handle<Module>,
         context: Option<Handle<Context>>,
         instance: Arc<Instance>,
@@ -36,6 +38,7 @@ impl Function {
     ) -> Self {
         let statically = instance.code.entries[index].shared as i32;
         Function {
+            handle,
             module,
             context,
             instance,
@@ -45,6 +48,11 @@ impl Function {
             non_portable_cluster: AtomicI32::new(0),
             scheduling_policy: AtomicI32::new(0),
         }
+    }
+
+    /// Its handle: that which its module knows it by.
+    pub(crate) fn handle(&self) -> Handle<Function> {
+        self.handle
     }
 
     #[inline]

@@ -38,6 +38,7 @@ impl Extras {
 /// A checked launch with its parameters.
 pub(crate) struct Launch {
     pub function: Arc<Function>,
+    pub handle: Handle<Function>,
     pub shape: Shape,
     pub extras: Extras,
     pub params: Params,
@@ -47,6 +48,19 @@ pub(crate) struct Launch {
 pub(crate) struct Params {
     pub bytes: Box<[u8]>,
     pub addresses: Box<[usize]>,
+}
+
+impl Params {
+    fn new(bytes: Box<[u8]>, entry: &Entry) -> Self {
+        let start = bytes.as_ptr() as usize;
+        let addresses = entry.params.iter().map(|param| start + param.offset).collect();
+        Params { bytes, addresses }
+    }
+
+    /// The same values elsewhere.
+    pub(crate) fn duplicate(&self, entry: &Entry) -> Self {
+        Self::new(self.bytes.clone(), entry)
+    }
 }
 
 /// A caller's parameters in either form.
@@ -177,9 +191,7 @@ impl Arguments {
                 self.each.at(i)?.read(&mut bytes[param.offset..param.offset + param.size]);
             }
         }
-        let start = bytes.as_ptr() as usize;
-        let addresses = entry.params.iter().map(|param| start + param.offset).collect();
-        Ok(Params { bytes, addresses })
+        Ok(Params::new(bytes, entry))
     }
 
     /// The packed buffer, which must hold all parameters.

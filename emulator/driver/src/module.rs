@@ -133,8 +133,10 @@ fn install(code: Code, context: Option<Handle<Context>>) -> Result<Handle<Module
     let functions = (0..instance.code.entries.len())
         .map(|entry| {
             let name = instance.code.entries[entry].name.clone();
-            let function = Function::new(module, context, instance.clone(), entry);
-            (name, object::add(function))
+            let handle = object::fresh();
+            let function = Function::new(handle, module, context, instance.clone(), entry);
+            object::insert(handle, Arc::new(function));
+            (name, handle)
         })
         .collect();
     object::insert(module, Arc::new(Module { context, functions, instance }));

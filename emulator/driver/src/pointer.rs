@@ -49,6 +49,18 @@ impl<T> Clone for Out<T> {
 impl<T> Copy for Out<T> {}
 
 impl<T> In<T> {
+    pub(crate) const NULL: Self = In(std::ptr::null());
+
+    /// A pointer to something of the driver's own.
+    pub(crate) fn to(target: &T) -> Self {
+        In(target)
+    }
+
+    /// A pointer to be handed to a caller.
+    pub(crate) fn from_address(address: usize) -> Self {
+        In(address as *const T)
+    }
+
     pub(crate) fn is_null(self) -> bool {
         self.0.is_null()
     }
