@@ -494,13 +494,13 @@ impl Parser {
             modifiers.push(word);
         }
         let mut operands = Vec::new();
-        while !self.accept(';') {
+        if *self.peek() != Token::Symbol(';') {
             operands.push(self.pair()?);
-            if !self.accept(',') {
-                self.expect(';')?;
-                break;
+            while self.accept(',') {
+                operands.push(self.pair()?);
             }
         }
+        self.expect(';')?;
         Ok(Instruction {
             at,
             guard,
