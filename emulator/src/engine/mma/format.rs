@@ -59,6 +59,7 @@ fn fields(format: Format) -> (u32, u32, Top) {
         Format::E4m3 => (4, 3, Top::OneNan),
         Format::E3m2 => (3, 2, Top::Finite),
         Format::E2m3 => (2, 3, Top::Finite),
+        // Integers are not decoded through fields.
         Format::E2m1 | Format::U8 | Format::S8 => (2, 1, Top::Finite),
     }
 }

@@ -73,7 +73,7 @@ pub fn f32_toward_zero(sum: i128, unit: i32) -> u32 {
         _ => 0,
     } as u32;
     // The implicit bit carries into the exponent field, which is one less than the exponent asks for.
-    sign | (((exponent.max(-126) + 126) as u32) << 23) + significand
+    sign | ((((exponent.max(-126) + 126) as u32) << 23) + significand)
 }
 
 /// `sum * 2^unit` as f16, rounded to nearest even, subnormals kept. Zero is +0.
@@ -94,7 +94,7 @@ pub fn f16_nearest(sum: i128, unit: i32) -> u32 {
         _ => 0,
     } as u32;
     // A carry out of the significand moves on into the exponent, up to infinity.
-    sign | (((exponent.max(-14) + 14) as u32) << 10) + significand
+    sign | ((((exponent.max(-14) + 14) as u32) << 10) + significand)
 }
 
 /// `magnitude / 2^drop`, ties to even.

@@ -85,12 +85,14 @@ impl Wgmma {
             return Err(MmaError::WgmmaShape { n: self.n }.into());
         }
         use {Accumulator as D, Format::*};
-        let legal = match (self.a, self.b, self.d) {
-            (F16, F16, D::F16 | D::F32) | (Bf16, Bf16, D::F32) | (Tf32, Tf32, D::F32) => true,
-            (E4m3 | E5m2, E4m3 | E5m2, D::F16 | D::F32) => true,
-            (U8 | S8, U8 | S8, D::S32) => true,
-            _ => false,
-        };
+        let legal = matches!(
+            (self.a, self.b, self.d),
+            (F16, F16, D::F16 | D::F32)
+                | (Bf16, Bf16, D::F32)
+                | (Tf32, Tf32, D::F32)
+                | (E4m3 | E5m2, E4m3 | E5m2, D::F16 | D::F32)
+                | (U8 | S8, U8 | S8, D::S32)
+        );
         let has_transpose = matches!(self.a, F16 | Bf16);
         if !legal || (self.transpose_a || self.transpose_b) && !has_transpose {
             return Err(MmaError::WgmmaFormats {
