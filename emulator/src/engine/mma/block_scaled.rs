@@ -8,6 +8,15 @@
 //!
 //! The loops are plain; `multiversion` compiles them for AVX-512, AVX2 and the baseline and picks at run time. They run
 //! over columns, whose number the compiler does not know: a constant number it would unroll before it vectorises.
+//!
+//! Nanoseconds per output element and K = 64 step, unpacking included, on one core of an AMD EPYC (Zen 5, 2.6 GHz nominal),
+//! `cargo run --release --example mma_speed`:
+//!
+//! | M x N     | AVX-512 | AVX2 | baseline |
+//! |-----------|---------|------|----------|
+//! | 128 x 256 | 2.7     | 3.2  | 8.8      |
+//! | 128 x 64  | 3.6     | 4.9  | 10       |
+//! | 128 x 16  | 8.9     | 11   | 37       |
 
 use multiversion::multiversion;
 
@@ -159,8 +168,8 @@ impl Columns {
         }
         unpack_codes(&bytes, &mut columns.codes, padded);
         for (j, scales) in tile.scales_b.iter().enumerate() {
-            for group in 0..GROUPS {
-                let (value, exponent, is_nan) = scale(scales[group], tile.format);
+            for (group, &byte) in scales.iter().enumerate() {
+                let (value, exponent, is_nan) = scale(byte, tile.format);
                 columns.scales[group * padded + j] = value;
                 columns.exponents[group * padded + j] = exponent;
                 columns.nan[j] |= u32::from(is_nan);
@@ -288,8 +297,8 @@ fn combine(row: &Row, columns: &Columns, work: &mut Work) -> bool {
         let c_field = (c[j] >> 23 & 0xFF) as i32;
         let c_exponent = c_field.max(1) - 127;
         let mut largest = c_exponent;
-        for group in 0..GROUPS {
-            largest = largest.max(row.exponents[group] + exponents[group][j]);
+        for (a, b) in row.exponents.iter().zip(exponents) {
+            largest = largest.max(a + b[j]);
         }
         // Where all scales are zero the terms are zero in any unit.
         let aligned = largest.max(-SAFE_EXPONENT);
