@@ -27,8 +27,10 @@ impl Limits {
     pub(crate) const REGISTERS: i32 = 65536;
     /// Blocks of a cluster without opting in.
     pub(crate) const PORTABLE_CLUSTER: u32 = 8;
-    /// Bytes of kernel parameters (PTX ISA, `.param`).
+    /// Bytes of kernel parameters, from CUDA 12.1 and PTX 8.1 on (PTX ISA, kernel function parameters).
     pub(crate) const PARAMETERS: usize = 32764;
+    /// The same before.
+    pub(crate) const PARAMETERS_BEFORE: usize = 4352;
 
     pub(crate) fn of(config: &Config) -> Self {
         match config.capability.0 {
@@ -43,7 +45,13 @@ impl Limits {
                 memory_clock_khz: 14_001_000,
                 bus_bits: 512,
             },
-            9 => Limits { l2_bytes: 50 << 20, clock_khz: 1_980_000, memory_clock_khz: 2_619_000, bus_bits: 5120, ..Self::large() },
+            9 => Limits {
+                l2_bytes: 50 << 20,
+                clock_khz: 1_980_000,
+                memory_clock_khz: 2_619_000,
+                bus_bits: 5120,
+                ..Self::large()
+            },
             _ => Self::large(),
         }
     }

@@ -57,13 +57,23 @@ impl Capture {
             return Err(Error::STREAM_CAPTURE_INVALIDATED);
         }
         let member = state.members.get(&stream.id);
-        member.map(|(_, nodes)| nodes.clone()).ok_or(Error::ILLEGAL_STATE)
+        member
+            .map(|(_, nodes)| nodes.clone())
+            .ok_or(Error::ILLEGAL_STATE)
     }
 
     /// Adds to, or replaces, what the next node of a stream will depend on.
-    pub(crate) fn set_dependencies(&self, stream: &Stream, nodes: Vec<usize>, replace: bool) -> Outcome {
+    pub(crate) fn set_dependencies(
+        &self,
+        stream: &Stream,
+        nodes: Vec<usize>,
+        replace: bool,
+    ) -> Outcome {
         let mut state = lock(&self.state);
-        let (_, member) = state.members.get_mut(&stream.id).ok_or(Error::ILLEGAL_STATE)?;
+        let (_, member) = state
+            .members
+            .get_mut(&stream.id)
+            .ok_or(Error::ILLEGAL_STATE)?;
         if replace {
             member.clear();
         }
@@ -90,7 +100,11 @@ impl Capture {
             return false;
         };
         let reached = graph.ancestors(last);
-        state.members.values().flat_map(|(_, nodes)| nodes).all(|node| reached.contains(node))
+        state
+            .members
+            .values()
+            .flat_map(|(_, nodes)| nodes)
+            .all(|node| reached.contains(node))
     }
 
     /// Lets go of the streams.
@@ -109,7 +123,11 @@ impl Capture {
 }
 
 /// `cuStreamBeginCapture`, into a new graph or behind given nodes of an existing one.
-pub(crate) fn begin(stream: &Arc<Stream>, mode: u32, into: Option<(Handle<Graph>, Vec<usize>)>) -> Outcome {
+pub(crate) fn begin(
+    stream: &Arc<Stream>,
+    mode: u32,
+    into: Option<(Handle<Graph>, Vec<usize>)>,
+) -> Outcome {
     static IDS: AtomicUsize = AtomicUsize::new(1);
     if mode > RELAXED {
         return Err(Error::INVALID_VALUE);
@@ -131,7 +149,9 @@ pub(crate) fn begin(stream: &Arc<Stream>, mode: u32, into: Option<(Handle<Graph>
         origin: stream.id,
         state: Mutex::default(),
     });
-    lock(&capture.state).members.insert(stream.id, (stream.clone(), nodes));
+    lock(&capture.state)
+        .members
+        .insert(stream.id, (stream.clone(), nodes));
     stream.set_capture(Some(capture.clone()));
     lock(&ACTIVE).push(capture);
     COUNT.fetch_add(1, Ordering::Release);
@@ -199,7 +219,9 @@ fn enlist(capture: &Arc<Capture>, stream: &Arc<Stream>) -> Outcome {
         state.spoilt = true;
         return Err(Error::STREAM_CAPTURE_IMPLICIT);
     }
-    state.members.insert(stream.id, (stream.clone(), Vec::new()));
+    state
+        .members
+        .insert(stream.id, (stream.clone(), Vec::new()));
     drop(state);
     stream.set_capture(Some(capture.clone()));
     Ok(())
@@ -234,7 +256,9 @@ pub(crate) fn check_implicit(stream: &Stream) -> Outcome {
     let active = lock(&ACTIVE);
     let blocking = |capture: &&Arc<Capture>| {
         let members = &lock(&capture.state).members;
-        members.values().any(|(s, _)| s.bond == Bond::Blocking && s.context == stream.context)
+        members
+            .values()
+            .any(|(s, _)| s.bond == Bond::Blocking && s.context == stream.context)
     };
     match active.iter().find(blocking) {
         None => Ok(()),

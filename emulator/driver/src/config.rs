@@ -134,7 +134,13 @@ fn number<T: FromStr + PartialOrd + std::fmt::Display>(
 ) -> Result<T, String> {
     (value.parse().ok())
         .filter(|n| range.contains(n))
-        .ok_or_else(|| format!("{name}={value}: not a number from {} to {}", range.start(), range.end()))
+        .ok_or_else(|| {
+            format!(
+                "{name}={value}: not a number from {} to {}",
+                range.start(),
+                range.end()
+            )
+        })
 }
 
 fn switch(name: &str, value: Option<String>) -> Result<bool, String> {
@@ -150,7 +156,9 @@ fn capability(value: &str) -> Result<(i32, i32), String> {
     let numbers = parts.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
     numbers
         .filter(|(major, minor)| (9..=12).contains(major) && (0..=9).contains(minor))
-        .ok_or_else(|| format!("PTXEMU_CAPABILITY={value}: not a compute capability such as 10.0 or 9.0"))
+        .ok_or_else(|| {
+            format!("PTXEMU_CAPABILITY={value}: not a compute capability such as 10.0 or 9.0")
+        })
 }
 
 fn size(value: &str) -> Result<u64, String> {
@@ -182,9 +190,10 @@ fn order(name: &str, value: &str) -> Result<Order, String> {
     match value.split_once(':').unwrap_or((value, "0")) {
         ("eager", "0") => Ok(Order::Eager),
         ("lazy", "0") => Ok(Order::Lazy),
-        ("random", seed) => number(name, seed, 0..=u64::MAX).map(Order::Random),
-        _ => Err(format!("{name}={value}: not eager, lazy, random or random:SEED")),
+        ("random", seed) => seed.parse().map(Order::Random).map_err(|_| ()),
+        _ => Err(()),
     }
+    .map_err(|()| format!("{name}={value}: not eager, lazy, random or random:SEED"))
 }
 
 #[cfg(test)]
@@ -219,7 +228,10 @@ mod tests {
         assert_eq!((config.capability, config.sm_count), ((9, 0), 132));
         assert_eq!(config.memory, 512 << 20);
         assert_eq!(config.ptx_version(), (8, 7));
-        assert_eq!((config.schedule, config.streams), (Order::Random(7), Order::Lazy));
+        assert_eq!(
+            (config.schedule, config.streams),
+            (Order::Random(7), Order::Lazy)
+        );
         assert!(config.null);
     }
 

@@ -128,7 +128,9 @@ pub(crate) fn push(handle: Handle<Context>) {
 }
 
 pub(crate) fn pop() -> Result<Handle<Context>, Error> {
-    STACK.with_borrow_mut(Vec::pop).ok_or(Error::INVALID_CONTEXT)
+    STACK
+        .with_borrow_mut(Vec::pop)
+        .ok_or(Error::INVALID_CONTEXT)
 }
 
 /// The current context, whatever its state.
@@ -149,7 +151,9 @@ pub(crate) fn current() -> Result<Arc<Context>, Error> {
 
 /// Uses the current context without counting a reference.
 #[inline]
-pub(crate) fn with_current<R>(f: impl FnOnce(&Arc<Context>) -> Result<R, Error>) -> Result<R, Error> {
+pub(crate) fn with_current<R>(
+    f: impl FnOnce(&Arc<Context>) -> Result<R, Error>,
+) -> Result<R, Error> {
     match current_handle() {
         handle if handle.is_null() => Err(Error::INVALID_CONTEXT),
         handle => handle
@@ -194,4 +198,3 @@ pub(crate) fn reset_primary() -> Outcome {
         None => Ok(()),
     }
 }
-

@@ -54,8 +54,18 @@ impl Place {
 impl Copy {
     /// `width` bytes in a row.
     pub(crate) fn linear(to: Place, from: Place, width: usize) -> Self {
-        let side = |place| Side { place, pitch: width, slice: width };
-        Copy { from: side(from), to: side(to), width, height: 1, depth: 1 }
+        let side = |place| Side {
+            place,
+            pitch: width,
+            slice: width,
+        };
+        Copy {
+            from: side(from),
+            to: side(to),
+            width,
+            height: 1,
+            depth: 1,
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -156,7 +166,14 @@ pub(crate) struct Fill {
 
 impl Fill {
     pub(crate) fn linear(address: u64, value: u32, element: usize, width: usize) -> Self {
-        Fill { address, pitch: width * element, value, element, width, height: 1 }
+        Fill {
+            address,
+            pitch: width * element,
+            value,
+            element,
+            width,
+            height: 1,
+        }
     }
 
     /// Whether the target is there and aligned.

@@ -26,7 +26,13 @@ impl Error {
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         let bare = name.strip_prefix("CUDA_ERROR_").unwrap_or(name);
         (TABLE.iter().skip(1))
-            .find(|row| row.1.to_str().ok().and_then(|n| n.strip_prefix("CUDA_ERROR_")) == Some(bare))
+            .find(|row| {
+                row.1
+                    .to_str()
+                    .ok()
+                    .and_then(|n| n.strip_prefix("CUDA_ERROR_"))
+                    == Some(bare)
+            })
             .map(|row| Error(row.0))
     }
 }
@@ -51,7 +57,10 @@ pub(crate) fn text(code: u32) -> Option<&'static CStr> {
 }
 
 fn row(code: u32) -> Option<&'static (u32, &'static CStr, &'static CStr)> {
-    TABLE.binary_search_by_key(&code, |row| row.0).ok().map(|i| &TABLE[i])
+    TABLE
+        .binary_search_by_key(&code, |row| row.0)
+        .ok()
+        .map(|i| &TABLE[i])
 }
 
 #[allow(dead_code)]

@@ -63,7 +63,9 @@ impl Event {
             state.recorded += 1;
             state.recorded
         };
-        driver()?.queue.submit(stream, Work::Record(self.clone(), number));
+        driver()?
+            .queue
+            .submit(stream, Work::Record(self.clone(), number));
         Ok(())
     }
 
@@ -79,7 +81,9 @@ impl Event {
             None if stream.is_capturing() || self.has_reached(recorded) => Ok(()),
             None => {
                 capture::check_implicit(stream)?;
-                driver()?.queue.submit(stream, Work::Wait(self.clone(), recorded));
+                driver()?
+                    .queue
+                    .submit(stream, Work::Wait(self.clone(), recorded));
                 Ok(())
             }
         }

@@ -30,7 +30,9 @@ pub(crate) fn ptx_texts(image: Host) -> Result<Vec<Ptx>, Error> {
     let mut texts = Vec::new();
     let mut rest = bytes.get(header..).unwrap_or_default();
     while rest.len() >= 64 {
-        let (Some(kind), Some(size), Some(payload)) = (u16_at(rest, 0), u32_at(rest, 4), u64_at(rest, 8)) else {
+        let (Some(kind), Some(size), Some(payload)) =
+            (u16_at(rest, 0), u32_at(rest, 4), u64_at(rest, 8))
+        else {
             break;
         };
         let end = (size as usize).checked_add(payload as usize);
@@ -41,7 +43,10 @@ pub(crate) fn ptx_texts(image: Host) -> Result<Vec<Ptx>, Error> {
         if kind == PTX && flags & COMPRESSED == 0 {
             let text = body.split(|b| *b == 0).next().unwrap_or_default();
             let capability = u32_at(rest, 28).unwrap_or(0);
-            texts.push(Ptx { capability, text: text.to_vec() });
+            texts.push(Ptx {
+                capability,
+                text: text.to_vec(),
+            });
         }
         if size == 0 {
             break;

@@ -49,7 +49,11 @@ pub(crate) fn node_type(work: &Work) -> u32 {
 }
 
 /// Adds a node behind others of the same graph.
-pub(crate) fn add(graph: Handle<Graph>, dependencies: Vec<usize>, work: Work) -> Result<Handle<Node>, Error> {
+pub(crate) fn add(
+    graph: Handle<Graph>,
+    dependencies: Vec<usize>,
+    work: Work,
+) -> Result<Handle<Node>, Error> {
     let object = graph.get()?;
     let mut nodes = lock(&object.nodes);
     let mut distinct = BTreeSet::new();
@@ -58,7 +62,11 @@ pub(crate) fn add(graph: Handle<Graph>, dependencies: Vec<usize>, work: Work) ->
         return Err(Error::INVALID_VALUE);
     }
     let handle = object::add(Node { graph });
-    let vertex = Vertex { work, dependencies, original: None };
+    let vertex = Vertex {
+        work,
+        dependencies,
+        original: None,
+    };
     nodes.insert(handle.bits(), vertex);
     Ok(handle)
 }
@@ -81,7 +89,14 @@ pub(crate) fn duplicate(graph: &Graph) -> Handle<Graph> {
         .collect();
     let renamed = (old.into_iter()).map(|(node, vertex)| {
         let dependencies = vertex.dependencies.iter().map(|d| handles[d]).collect();
-        (handles[&node], Vertex { work: vertex.work, dependencies, original: Some(node) })
+        (
+            handles[&node],
+            Vertex {
+                work: vertex.work,
+                dependencies,
+                original: Some(node),
+            },
+        )
     });
     let nodes = Mutex::new(renamed.collect());
     object::insert(copy, Arc::new(Graph { nodes }));
@@ -98,7 +113,11 @@ impl Graph {
         let nodes = lock(&self.nodes);
         let of = |(to, vertex): (&usize, &Vertex)| {
             let to = *to;
-            vertex.dependencies.clone().into_iter().map(move |from| (from, to))
+            vertex
+                .dependencies
+                .clone()
+                .into_iter()
+                .map(move |from| (from, to))
         };
         nodes.iter().flat_map(of).collect()
     }
@@ -137,10 +156,12 @@ impl Graph {
     /// An order in which every node comes after what it depends on; `None` if the edges form a circle.
     pub(crate) fn order(&self) -> Option<Vec<usize>> {
         let nodes = lock(&self.nodes);
-        let mut waiting: BTreeMap<usize, &Vertex> = nodes.iter().map(|(node, vertex)| (*node, vertex)).collect();
+        let mut waiting: BTreeMap<usize, &Vertex> =
+            nodes.iter().map(|(node, vertex)| (*node, vertex)).collect();
         let mut order = Vec::new();
         while !waiting.is_empty() {
-            let ready = |vertex: &Vertex| !vertex.dependencies.iter().any(|d| waiting.contains_key(d));
+            let ready =
+                |vertex: &Vertex| !vertex.dependencies.iter().any(|d| waiting.contains_key(d));
             let next = *waiting.iter().find(|(_, vertex)| ready(vertex))?.0;
             waiting.remove(&next);
             order.push(next);
@@ -169,7 +190,10 @@ impl Handle<Node> {
     pub(crate) fn set_work(self, work: Work) -> Outcome {
         let graph = self.get()?.graph.get()?;
         let mut nodes = lock(&graph.nodes);
-        nodes.get_mut(&self.bits()).ok_or(Error::INVALID_VALUE)?.work = work;
+        nodes
+            .get_mut(&self.bits())
+            .ok_or(Error::INVALID_VALUE)?
+            .work = work;
         Ok(())
     }
 

@@ -44,11 +44,29 @@ impl GraphExec {
     /// From a graph whose edges form no circle.
     pub(crate) fn new(graph: &Graph, flags: u64) -> Result<Self, Error> {
         let order = graph.order().ok_or(Error::INVALID_VALUE)?;
-        let step = |vertex: Vertex| Step { work: vertex.work, dependencies: vertex.dependencies, enabled: true };
-        let nodes: BTreeMap<_, _> = graph.nodes().into_iter().map(|(node, v)| (node, step(v))).collect();
-        let only_kernels = nodes.values().all(|step| matches!(step.work, Work::Kernel(_) | Work::Empty));
-        let state = Mutex::new(State { order, nodes, plan: None });
-        Ok(GraphExec { flags, only_kernels, state })
+        let step = |vertex: Vertex| Step {
+            work: vertex.work,
+            dependencies: vertex.dependencies,
+            enabled: true,
+        };
+        let nodes: BTreeMap<_, _> = graph
+            .nodes()
+            .into_iter()
+            .map(|(node, v)| (node, step(v)))
+            .collect();
+        let only_kernels = nodes
+            .values()
+            .all(|step| matches!(step.work, Work::Kernel(_) | Work::Empty));
+        let state = Mutex::new(State {
+            order,
+            nodes,
+            plan: None,
+        });
+        Ok(GraphExec {
+            flags,
+            only_kernels,
+            state,
+        })
     }
 
     /// Enqueues all nodes.
@@ -62,8 +80,14 @@ impl GraphExec {
     fn plan(&self) -> Arc<[Work]> {
         let mut state = lock(&self.state);
         let State { order, nodes, plan } = &mut *state;
-        let enabled = |node: &usize| nodes.get(node).filter(|step| step.enabled).map(|step| step.work.clone());
-        plan.get_or_insert_with(|| order.iter().filter_map(enabled).collect()).clone()
+        let enabled = |node: &usize| {
+            nodes
+                .get(node)
+                .filter(|step| step.enabled)
+                .map(|step| step.work.clone())
+        };
+        plan.get_or_insert_with(|| order.iter().filter_map(enabled).collect())
+            .clone()
     }
 
     /// As a node of another graph.
@@ -97,7 +121,11 @@ impl GraphExec {
 
     pub(crate) fn is_enabled(&self, node: usize) -> Result<bool, Error> {
         let state = lock(&self.state);
-        state.nodes.get(&node).map(|step| step.enabled).ok_or(Error::INVALID_VALUE)
+        state
+            .nodes
+            .get(&node)
+            .map(|step| step.enabled)
+            .ok_or(Error::INVALID_VALUE)
     }
 
     fn change(&self, node: usize, f: impl FnOnce(&mut Step) -> Outcome) -> Outcome {
@@ -115,18 +143,32 @@ impl GraphExec {
         let mut state = lock(&self.state);
         let mut old_nodes: Vec<_> = state.nodes.keys().copied().collect();
         old_nodes.sort_unstable();
-        let names: BTreeMap<usize, usize> = new.keys().copied().zip(old_nodes.iter().copied()).collect();
+        let names: BTreeMap<usize, usize> =
+            new.keys().copied().zip(old_nodes.iter().copied()).collect();
         if new.len() != old_nodes.len() {
-            return Err(Misfit { result: TOPOLOGY, node: 0 });
+            return Err(Misfit {
+                result: TOPOLOGY,
+                node: 0,
+            });
         }
         for (node, vertex) in &new {
             let step = &state.nodes[&names[node]];
-            let same: Vec<_> = vertex.dependencies.iter().filter_map(|d| names.get(d).copied()).collect();
+            let same: Vec<_> = vertex
+                .dependencies
+                .iter()
+                .filter_map(|d| names.get(d).copied())
+                .collect();
             if same != step.dependencies {
-                return Err(Misfit { result: TOPOLOGY, node: *node });
+                return Err(Misfit {
+                    result: TOPOLOGY,
+                    node: *node,
+                });
             }
             if node_type(&vertex.work) != node_type(&step.work) {
-                return Err(Misfit { result: TYPE, node: *node });
+                return Err(Misfit {
+                    result: TYPE,
+                    node: *node,
+                });
             }
         }
         for (node, vertex) in new {

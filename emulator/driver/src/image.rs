@@ -14,7 +14,10 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(error: Error, log: impl Into<String>) -> Self {
-        Refusal { error, log: log.into() }
+        Refusal {
+            error,
+            log: log.into(),
+        }
     }
 }
 
@@ -42,7 +45,12 @@ pub(crate) fn ptx(image: Host, config: &Config) -> Result<String, Refusal> {
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, Refusal> {
-    String::from_utf8(bytes).map_err(|_| Refusal::new(Error::INVALID_IMAGE, "the image is neither PTX nor a binary"))
+    String::from_utf8(bytes).map_err(|_| {
+        Refusal::new(
+            Error::INVALID_IMAGE,
+            "the image is neither PTX nor a binary",
+        )
+    })
 }
 
 fn from_fatbin(image: Host, config: &Config) -> Result<String, Refusal> {
@@ -50,7 +58,8 @@ fn from_fatbin(image: Host, config: &Config) -> Result<String, Refusal> {
         let log = "the fat binary holds no uncompressed PTX that this device can run";
         Refusal::new(Error::NO_BINARY_FOR_GPU, log)
     };
-    let texts = fatbin::ptx_texts(image).map_err(|error| Refusal::new(error, "the fat binary is damaged"))?;
+    let texts = fatbin::ptx_texts(image)
+        .map_err(|error| Refusal::new(error, "the fat binary is damaged"))?;
     let mut texts: Vec<_> = (texts.into_iter())
         .filter_map(|ptx| Some((ptx.capability, text(ptx.text).ok()?)))
         .collect();
@@ -65,7 +74,9 @@ fn from_fatbin(image: Host, config: &Config) -> Result<String, Refusal> {
 fn check(text: &str, config: &Config) -> Result<(), Refusal> {
     let header = Header::read(text);
     let invalid = |log: String| Refusal::new(Error::INVALID_PTX, log);
-    let (line, version) = header.version.ok_or_else(|| invalid("line 1: no .version directive".into()))?;
+    let (line, version) = header
+        .version
+        .ok_or_else(|| invalid("line 1: no .version directive".into()))?;
     let newest = config.ptx_version();
     if version > newest {
         let log = format!(
@@ -74,12 +85,16 @@ fn check(text: &str, config: &Config) -> Result<(), Refusal> {
         );
         return Err(Refusal::new(Error::UNSUPPORTED_PTX_VERSION, log));
     }
-    let (line, target) = header.target.ok_or_else(|| invalid("line 1: no .target directive".into()))?;
+    let (line, target) = header
+        .target
+        .ok_or_else(|| invalid("line 1: no .target directive".into()))?;
     match runs_on(&target, config.capability) {
         Some(true) => Ok(()),
         Some(false) => {
             let (major, minor) = config.capability;
-            let log = format!("line {line}: .target {target} does not run on this device, which is sm_{major}{minor}");
+            let log = format!(
+                "line {line}: .target {target} does not run on this device, which is sm_{major}{minor}"
+            );
             Err(invalid(log))
         }
         None => Err(invalid(format!("line {line}: unknown .target {target}"))),
@@ -90,7 +105,10 @@ fn check(text: &str, config: &Config) -> Result<(), Refusal> {
 /// exactly theirs, `f` on later ones of the same family). `None` if there is no such target.
 fn runs_on(target: &str, device: (i32, i32)) -> Option<bool> {
     let name = target.strip_prefix("sm_")?;
-    let (digits, suffix) = name.split_at(name.find(|c: char| !c.is_ascii_digit()).unwrap_or(name.len()));
+    let (digits, suffix) = name.split_at(
+        name.find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(name.len()),
+    );
     let number: i32 = digits.parse().ok()?;
     let (major, minor) = (number / 10, number % 10);
     match suffix {
@@ -151,7 +169,10 @@ fn words(text: &str) -> impl Iterator<Item = (usize, String)> {
     let words: Vec<_> = (plain.lines().enumerate())
         .flat_map(|(i, line)| {
             let words = line.split(|c: char| c.is_whitespace() || c == ',');
-            words.filter(|w| !w.is_empty()).map(move |w| (i + 1, w.to_string())).collect::<Vec<_>>()
+            words
+                .filter(|w| !w.is_empty())
+                .map(move |w| (i + 1, w.to_string()))
+                .collect::<Vec<_>>()
         })
         .collect();
     words.into_iter()
@@ -186,15 +207,22 @@ mod tests {
     #[test]
     fn headers() {
         let config = Config::default();
-        let good = "// a\n/* .version 1.0\n */ .version 8.7\n.target sm_100a, debug\n.address_size 64\n";
+        let good =
+            "// a\n/* .version 1.0\n */ .version 8.7\n.target sm_100a, debug\n.address_size 64\n";
         assert!(check(good, &config).is_ok());
         let (error, log) = refused(&good.replace("8.7", "9.9"), &config);
         assert_eq!(error, Error::UNSUPPORTED_PTX_VERSION);
         assert!(log.starts_with("line 3:"), "{log}");
         let (error, log) = refused(&good.replace("sm_100a", "sm_90a"), &config);
         assert_eq!(error, Error::INVALID_PTX);
-        assert!(log.starts_with("line 4:") && log.contains("sm_90a"), "{log}");
+        assert!(
+            log.starts_with("line 4:") && log.contains("sm_90a"),
+            "{log}"
+        );
         assert_eq!(refused("", &config).0, Error::INVALID_PTX);
-        assert_eq!(refused(".version eight\n.target sm_90", &config).0, Error::INVALID_PTX);
+        assert_eq!(
+            refused(".version eight\n.target sm_90", &config).0,
+            Error::INVALID_PTX
+        );
     }
 }

@@ -59,7 +59,9 @@ pub(crate) fn arm(text: &str) -> Result<(), String> {
 }
 
 fn parse(rule: &str) -> Result<Rule, String> {
-    let usage = || format!("'{rule}' is not function:N:ERROR, such as cuMemAlloc:2:CUDA_ERROR_OUT_OF_MEMORY");
+    let usage = || {
+        format!("'{rule}' is not function:N:ERROR, such as cuMemAlloc:2:CUDA_ERROR_OUT_OF_MEMORY")
+    };
     let parts: Vec<_> = rule.split(':').collect();
     let [function, which, error] = parts[..] else {
         return Err(usage());
@@ -72,7 +74,8 @@ fn parse(rule: &str) -> Result<Rule, String> {
     Ok(Rule {
         function: function.into(),
         which: if from { Which::From(n) } else { Which::Nth(n) },
-        error: Error::from_name(error).ok_or_else(|| format!("'{rule}': no result code is called {error}"))?,
+        error: Error::from_name(error)
+            .ok_or_else(|| format!("'{rule}': no result code is called {error}"))?,
         calls: AtomicU64::new(0),
     })
 }
@@ -107,14 +110,20 @@ fn names(wanted: &str, name: &str) -> bool {
 fn unversioned(name: &str) -> &str {
     let name = name.trim_end_matches("_ptsz").trim_end_matches("_ptds");
     match name.rsplit_once("_v") {
-        Some((base, digits)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => base,
+        Some((base, digits))
+            if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            base
+        }
         _ => name,
     }
 }
 
 /// One line on standard error.
 pub(crate) fn trace(function: &str, code: u32) {
-    let name = error::name(code).and_then(|n| n.to_str().ok()).unwrap_or("?");
+    let name = error::name(code)
+        .and_then(|n| n.to_str().ok())
+        .unwrap_or("?");
     let _ = writeln!(std::io::stderr(), "ptxemu: {function} -> {name}");
 }
 
@@ -125,9 +134,17 @@ mod tests {
     #[test]
     fn rules_are_read() {
         let rule = parse("cuModuleLoadDataEx:2:CUDA_ERROR_OUT_OF_MEMORY").unwrap();
-        assert_eq!((rule.which, rule.error), (Which::Nth(2), Error::OUT_OF_MEMORY));
+        assert_eq!(
+            (rule.which, rule.error),
+            (Which::Nth(2), Error::OUT_OF_MEMORY)
+        );
         assert_eq!(parse("*:3+:UNKNOWN").unwrap().which, Which::From(3));
-        for bad in ["cuInit", "cuInit:0:UNKNOWN", "cuInit:x:UNKNOWN", "cuInit:1:NO_SUCH"] {
+        for bad in [
+            "cuInit",
+            "cuInit:0:UNKNOWN",
+            "cuInit:x:UNKNOWN",
+            "cuInit:1:NO_SUCH",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

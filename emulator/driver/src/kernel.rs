@@ -76,7 +76,10 @@ impl Function {
     pub(crate) fn max_threads(&self) -> u32 {
         let entry = self.entry();
         let by_registers = Limits::REGISTERS as u32 / entry.registers.max(1) / 32 * 32;
-        entry.max_threads.unwrap_or(1024).min(by_registers.min(1024))
+        entry
+            .max_threads
+            .unwrap_or(1024)
+            .min(by_registers.min(1024))
     }
 
     /// `cuFuncGetAttribute`.
@@ -87,12 +90,11 @@ impl Function {
         Ok(match attribute {
             0 => self.max_threads() as i32,
             1 => entry.shared as i32,
-            2 => entry.constant as i32,
             3 => entry.local as i32,
             4 => entry.registers as i32,
             5 => (self.instance.code.version.0 * 10 + self.instance.code.version.1) as i32,
             6 => config.capability.0 * 10 + config.capability.1,
-            7 => 0,
+            2 | 7 => 0,
             8 => self.max_dynamic_shared() as i32,
             9 => self.carveout.load(Ordering::Relaxed),
             10 => i32::from(entry.needs_cluster),

@@ -32,7 +32,11 @@ pub(crate) struct Extras {
 }
 
 impl Extras {
-    pub(crate) const NONE: Self = Extras { programmatic: false, priority: None, event: Handle::NULL };
+    pub(crate) const NONE: Self = Extras {
+        programmatic: false,
+        priority: None,
+        event: Handle::NULL,
+    };
 }
 
 /// A checked launch with its parameters.
@@ -53,7 +57,11 @@ pub(crate) struct Params {
 impl Params {
     fn new(bytes: Box<[u8]>, entry: &Entry) -> Self {
         let start = bytes.as_ptr() as usize;
-        let addresses = entry.params.iter().map(|param| start + param.offset).collect();
+        let addresses = entry
+            .params
+            .iter()
+            .map(|param| start + param.offset)
+            .collect();
         Params { bytes, addresses }
     }
 
@@ -79,7 +87,11 @@ const BUFFER_SIZE: usize = 2;
 
 impl Shape {
     /// Applies launch attributes. Those that only advise are accepted.
-    pub(crate) fn apply(&mut self, attributes: In<LaunchAttribute>, count: u32) -> Result<Extras, Error> {
+    pub(crate) fn apply(
+        &mut self,
+        attributes: In<LaunchAttribute>,
+        count: u32,
+    ) -> Result<Extras, Error> {
         let mut extras = Extras::NONE;
         for i in 0..count as usize {
             let attribute = attributes.at(i)?;
@@ -125,7 +137,10 @@ impl Shape {
         if threads > function.max_threads() {
             return Err(Error::LAUNCH_OUT_OF_RESOURCES);
         }
-        if entry.required_block.is_some_and(|required| required != self.block) {
+        if entry
+            .required_block
+            .is_some_and(|required| required != self.block)
+        {
             return Err(Error::INVALID_VALUE);
         }
         if self.shared > function.max_dynamic_shared() {
@@ -137,10 +152,16 @@ impl Shape {
     fn check_cluster(&self, function: &Function) -> Outcome {
         let entry = function.entry();
         if self.cluster == [0; 3] && entry.cluster.is_none() {
-            return if entry.needs_cluster { Err(Error::INVALID_CLUSTER_SIZE) } else { Ok(()) };
+            return if entry.needs_cluster {
+                Err(Error::INVALID_CLUSTER_SIZE)
+            } else {
+                Ok(())
+            };
         }
         let cluster = self.cluster_of(entry);
-        let size = (cluster.iter()).try_fold(1u32, |size, n| size.checked_mul(*n)).unwrap_or(0);
+        let size = (cluster.iter())
+            .try_fold(1u32, |size, n| size.checked_mul(*n))
+            .unwrap_or(0);
         let most = match function.allows_large_clusters() {
             true => Limits::of(&driver()?.config).max_cluster,
             false => Limits::PORTABLE_CLUSTER,
@@ -188,7 +209,9 @@ impl Arguments {
             self.buffer(entry)?.read(&mut bytes);
         } else {
             for (i, param) in entry.params.iter().enumerate() {
-                self.each.at(i)?.read(&mut bytes[param.offset..param.offset + param.size]);
+                self.each
+                    .at(i)?
+                    .read(&mut bytes[param.offset..param.offset + param.size]);
             }
         }
         Ok(Params::new(bytes, entry))
@@ -201,12 +224,16 @@ impl Arguments {
             match self.packed.at(i)? {
                 END => break,
                 BUFFER_POINTER => buffer = Some(Host::from_address(self.packed.at(i + 1)?)),
-                BUFFER_SIZE => size = Some(Host::from_address(self.packed.at(i + 1)?).value::<usize>()?),
+                BUFFER_SIZE => {
+                    size = Some(Host::from_address(self.packed.at(i + 1)?).value::<usize>()?)
+                }
                 _ => return Err(Error::INVALID_VALUE),
             }
         }
         match (buffer, size) {
-            (Some(buffer), Some(size)) if !buffer.is_null() && size >= entry.param_bytes => Ok(buffer),
+            (Some(buffer), Some(size)) if !buffer.is_null() && size >= entry.param_bytes => {
+                Ok(buffer)
+            }
             _ => Err(Error::INVALID_VALUE),
         }
     }

@@ -39,6 +39,7 @@ mod memory_pool;
 mod module;
 mod object;
 mod occupancy;
+mod outline;
 mod pointer;
 mod queue;
 mod stream;

@@ -62,6 +62,9 @@ impl Kind {
 
     /// By the name that `ptxemu_live` takes.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        NAMES.iter().find(|(n, _)| *n == name).map(|(_, kind)| *kind)
+        NAMES
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, kind)| *kind)
     }
 }

@@ -63,7 +63,10 @@ impl Block {
         if memory.is_null() {
             return Err(Error::OUT_OF_MEMORY);
         }
-        Ok(Block { host: Host::from_address(memory as usize), layout })
+        Ok(Block {
+            host: Host::from_address(memory as usize),
+            layout,
+        })
     }
 }
 
@@ -96,7 +99,10 @@ pub(crate) fn allocate(context: Handle<Context>, size: u64, owner: Owner) -> Res
     if size > driver.config.memory.saturating_sub(memory.used) {
         return Err(Error::OUT_OF_MEMORY);
     }
-    let base = driver.machine.allocate(size).ok_or(Error::OUT_OF_MEMORY)?;
+    let base = driver
+        .machine
+        .allocate("device memory", size)
+        .ok_or(Error::OUT_OF_MEMORY)?;
     adopt_locked(&mut memory, base, size, context, owner);
     Ok(base)
 }
@@ -112,7 +118,14 @@ fn adopt_locked(memory: &mut Memory, base: u64, size: u64, context: Handle<Conte
     memory.next_id += 1;
     memory.used += size;
     let id = memory.next_id;
-    let allocation = Allocation { base, size, context, owner, id, freed: false };
+    let allocation = Allocation {
+        base,
+        size,
+        context,
+        owner,
+        id,
+        freed: false,
+    };
     memory.device.insert(base, allocation);
     if owner != Owner::Module {
         Kind::Allocations.add();
@@ -123,7 +136,10 @@ fn adopt_locked(memory: &mut Memory, base: u64, size: u64, context: Handle<Conte
 /// The allocation around an address.
 pub(crate) fn find(address: u64) -> Result<Allocation, Error> {
     let memory = lock(&driver()?.memory);
-    memory.containing(address).copied().ok_or(Error::INVALID_VALUE)
+    memory
+        .containing(address)
+        .copied()
+        .ok_or(Error::INVALID_VALUE)
 }
 
 pub(crate) fn is_device(address: u64) -> Result<bool, Error> {
@@ -160,8 +176,8 @@ pub(crate) fn release(address: u64) {
         if allocation.owner != Owner::Module {
             Kind::Allocations.remove();
             Kind::AllocatedBytes.remove_many(allocation.size);
-            driver.machine.free(address);
         }
+        driver.machine.free(address);
     }
 }
 
@@ -169,13 +185,19 @@ pub(crate) fn release(address: u64) {
 pub(crate) fn info() -> Result<(u64, u64), Error> {
     let driver = driver()?;
     let used = lock(&driver.memory).used;
-    Ok((driver.config.memory.saturating_sub(used), driver.config.memory))
+    Ok((
+        driver.config.memory.saturating_sub(used),
+        driver.config.memory,
+    ))
 }
 
 /// Bytes in use by allocations of a pool.
 pub(crate) fn used_by_pool(pool: usize) -> Result<u64, Error> {
     let memory = lock(&driver()?.memory);
-    let of_pool = memory.device.values().filter(|a| a.owner == Owner::Pool(pool));
+    let of_pool = memory
+        .device
+        .values()
+        .filter(|a| a.owner == Owner::Pool(pool));
     Ok(of_pool.map(|a| a.size).sum())
 }
 
@@ -187,7 +209,12 @@ pub(crate) fn allocate_host(size: usize, flags: u32) -> Result<Host, Error> {
     }
     let block = Block::new(size)?;
     let host = block.host;
-    let pinned = Pinned { size, flags, context, block: Some(block) };
+    let pinned = Pinned {
+        size,
+        flags,
+        context,
+        block: Some(block),
+    };
     lock(&driver()?.memory).host.insert(host.address(), pinned);
     Kind::HostAllocations.add();
     Ok(host)
@@ -206,7 +233,15 @@ pub(crate) fn register_host(host: Host, size: usize, flags: u32) -> Outcome {
     if memory.host.range(..end).next_back().is_some_and(overlaps) {
         return Err(Error::HOST_MEMORY_ALREADY_REGISTERED);
     }
-    memory.host.insert(start, Pinned { size, flags, context, block: None });
+    memory.host.insert(
+        start,
+        Pinned {
+            size,
+            flags,
+            context,
+            block: None,
+        },
+    );
     Kind::HostAllocations.add();
     Ok(())
 }

@@ -20,7 +20,10 @@ object!(Pool, MemoryPools, INVALID_VALUE);
 
 impl Pool {
     pub(crate) fn new(default: bool) -> Self {
-        Pool { settings: Mutex::new([1, 1, 1, 0]), default }
+        Pool {
+            settings: Mutex::new([1, 1, 1, 0]),
+            default,
+        }
     }
 }
 

@@ -41,7 +41,12 @@ struct Log {
 
 impl JitOptions {
     pub(crate) fn read(options: In<u32>, values: Out<usize>, count: usize) -> Result<Self, Error> {
-        let mut jit = JitOptions { values, info: Log::default(), error: Log::default(), wall_time: None };
+        let mut jit = JitOptions {
+            values,
+            info: Log::default(),
+            error: Log::default(),
+            wall_time: None,
+        };
         for i in 0..count {
             let value = values.as_in().at(i)?;
             match options.at(i)? {
@@ -58,14 +63,20 @@ impl JitOptions {
     }
 
     pub(crate) fn none() -> Self {
-        JitOptions { values: Out::NULL, info: Log::default(), error: Log::default(), wall_time: None }
+        JitOptions {
+            values: Out::NULL,
+            info: Log::default(),
+            error: Log::default(),
+            wall_time: None,
+        }
     }
 
     /// Writes both logs and their sizes, and the time in milliseconds.
     fn report(&self, info: &str, error: &str, since: Instant) -> Outcome {
         for (log, text) in [(&self.info, info), (&self.error, error)] {
             if let (Some(buffer), Some((at, size))) = (log.buffer, log.size) {
-                self.values.set_at(at, write_log(buffer, size as u32 as usize, text))?;
+                self.values
+                    .set_at(at, write_log(buffer, size as u32 as usize, text))?;
             }
         }
         if let Some(at) = self.wall_time {
@@ -76,7 +87,8 @@ impl JitOptions {
     }
 
     fn takes_errors(&self) -> bool {
-        self.error.buffer.is_some_and(|b| !b.is_null()) && self.error.size.is_some_and(|(_, size)| size > 1)
+        self.error.buffer.is_some_and(|b| !b.is_null())
+            && self.error.size.is_some_and(|(_, size)| size > 1)
     }
 }
 
@@ -103,7 +115,11 @@ pub(crate) fn load(image: Host, jit: &JitOptions, library: bool) -> Result<Handl
     let since = Instant::now();
     match compile(image) {
         Ok(code) => {
-            let info = format!("ptxemu: {} entries, {} variables", code.entries.len(), code.variables);
+            let info = format!(
+                "ptxemu: {} entries, {} variables",
+                code.entries.len(),
+                code.variable_count()
+            );
             jit.report(&info, "", since)?;
             install(code, context)
         }
@@ -127,7 +143,11 @@ fn compile(image: Host) -> Result<Code, Refusal> {
 fn install(code: Code, context: Option<Handle<Context>>) -> Result<Handle<Module>, Error> {
     let instance = Arc::new(driver()?.machine.instantiate(code)?);
     for variable in &instance.variables {
-        memory::adopt(context.unwrap_or(Handle::NULL), variable.address, variable.size)?;
+        memory::adopt(
+            context.unwrap_or(Handle::NULL),
+            variable.address,
+            variable.size,
+        )?;
     }
     let module = object::fresh();
     let functions = (0..instance.code.entries.len())
@@ -139,7 +159,14 @@ fn install(code: Code, context: Option<Handle<Context>>) -> Result<Handle<Module
             (name, handle)
         })
         .collect();
-    object::insert(module, Arc::new(Module { context, functions, instance }));
+    object::insert(
+        module,
+        Arc::new(Module {
+            context,
+            functions,
+            instance,
+        }),
+    );
     Ok(module)
 }
 
@@ -162,7 +189,12 @@ impl Module {
     pub(crate) fn variable(&self, name: &str) -> Result<(u64, u64), Error> {
         let variables = &self.instance.variables;
         let variable = variables.iter().find(|v| v.name == name);
-        variable.map(|v| (v.address, v.size)).ok_or(Error::NOT_FOUND)
+        match variable {
+            Some(variable) => Ok((variable.address, variable.size)),
+            // Constant memory has no address that a copy could go to.
+            None if self.instance.code.is_constant(name) => Err(Error::NOT_SUPPORTED),
+            None => Err(Error::NOT_FOUND),
+        }
     }
 
     /// Ends the handles of its functions and forgets its variables.

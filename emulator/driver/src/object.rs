@@ -51,7 +51,9 @@ macro_rules! object {
                 static TABLE: $crate::object::Table<$type> = $crate::object::Table::new();
                 &TABLE
             }
-            fn memory() -> &'static std::thread::LocalKey<std::cell::RefCell<$crate::object::Memory<Self>>> {
+            fn memory()
+            -> &'static std::thread::LocalKey<std::cell::RefCell<$crate::object::Memory<Self>>>
+            {
                 thread_local! {
                     static MEMORY: std::cell::RefCell<$crate::object::Memory<$type>> =
                         const { std::cell::RefCell::new($crate::object::Memory::new()) };
@@ -129,14 +131,6 @@ pub(crate) fn remove_all<T: Object>(which: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
     (doomed.into_iter())
         .filter_map(|bits| remove::<T>(Handle::from_bits(bits)).ok())
         .collect()
-}
-
-/// All objects of a kind, in the order of their handles.
-pub(crate) fn all<T: Object>() -> Vec<Arc<T>> {
-    let table = T::table().read();
-    let mut objects: Vec<_> = table.iter().collect();
-    objects.sort_by_key(|(bits, _)| **bits);
-    objects.into_iter().map(|(_, object)| object.clone()).collect()
 }
 
 impl<T: Object> Handle<T> {

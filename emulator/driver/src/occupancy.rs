@@ -7,7 +7,11 @@ use crate::error::Error;
 use crate::kernel::Function;
 
 /// Blocks of one SM.
-pub(crate) fn blocks_per_sm(function: &Function, threads: i32, dynamic_shared: usize) -> Result<i32, Error> {
+pub(crate) fn blocks_per_sm(
+    function: &Function,
+    threads: i32,
+    dynamic_shared: usize,
+) -> Result<i32, Error> {
     let config = &driver()?.config;
     if threads <= 0 {
         return Err(Error::INVALID_VALUE);
@@ -25,7 +29,10 @@ fn fitting(config: &Config, function: &Function, threads: i32, dynamic_shared: u
     let by_threads = limits.threads_per_sm / (warps * 32);
     let by_shared = limits.shared_per_sm / (shared as i32 + Limits::SHARED_RESERVED);
     let by_registers = Limits::REGISTERS / (function.entry().registers.max(1) as i32 * warps * 32);
-    by_threads.min(by_shared).min(by_registers).min(limits.blocks_per_sm)
+    by_threads
+        .min(by_shared)
+        .min(by_registers)
+        .min(limits.blocks_per_sm)
 }
 
 /// Grid and block size that fill the device. `shared` gives the dynamic shared memory of a block size.
@@ -49,7 +56,12 @@ pub(crate) fn best_block(
 }
 
 /// Clusters of `size` blocks that run at the same time on the whole device.
-pub(crate) fn clusters(function: &Function, threads: i32, shared: usize, size: u32) -> Result<i32, Error> {
+pub(crate) fn clusters(
+    function: &Function,
+    threads: i32,
+    shared: usize,
+    size: u32,
+) -> Result<i32, Error> {
     let blocks = blocks_per_sm(function, threads, shared)? * driver()?.config.sm_count;
     Ok(blocks / size.max(1) as i32)
 }

@@ -186,7 +186,9 @@ impl Host {
     /// The NUL-terminated text that starts here, without its end.
     pub(crate) fn text(self) -> Vec<u8> {
         // SAFETY: an image that is not a binary format is NUL-terminated text (cuModuleLoadData).
-        unsafe { CStr::from_ptr(self.0 as *const c_char) }.to_bytes().to_vec()
+        unsafe { CStr::from_ptr(self.0 as *const c_char) }
+            .to_bytes()
+            .to_vec()
     }
 
     /// The value stored here.
@@ -201,7 +203,10 @@ impl Host {
 }
 
 impl Callback {
-    pub(crate) fn new(function: Option<extern "C" fn(*mut c_void)>, data: Host) -> Result<Self, Error> {
+    pub(crate) fn new(
+        function: Option<extern "C" fn(*mut c_void)>,
+        data: Host,
+    ) -> Result<Self, Error> {
         let function = function.ok_or(Error::INVALID_VALUE)?;
         Ok(Callback { function, data })
     }

@@ -5,11 +5,13 @@
 //! seed decides. A missing event between two streams shows under the latter two as it would on a bad day on a GPU.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::config::Order;
 use crate::context::Context;
 use crate::driver::lock;
+use crate::error::Error;
 use crate::event::Event;
 use crate::pointer::Handle;
 use crate::stream::{Bond, Stream};
@@ -50,10 +52,18 @@ type Guard<'a> = MutexGuard<'a, State>;
 
 impl Queue {
     pub(crate) fn new(order: Order) -> Self {
-        let random = if let Order::Random(seed) = order { seed } else { 0 };
+        let random = if let Order::Random(seed) = order {
+            seed
+        } else {
+            0
+        };
         Queue {
             order,
-            state: Mutex::new(State { lanes: BTreeMap::new(), next: 1, random }),
+            state: Mutex::new(State {
+                lanes: BTreeMap::new(),
+                next: 1,
+                random,
+            }),
             changed: Condvar::new(),
         }
     }
@@ -71,14 +81,18 @@ impl Queue {
         lane.pending.push_back((number, work));
         let backlog = lane.pending.len();
         match self.order {
-            Order::Eager => drop(self.run_until(state, Some(stream.id), |s| s.oldest(stream.id) > number)),
+            Order::Eager => {
+                drop(self.run_until(state, Some(stream.id), |s| s.oldest(stream.id) > number))
+            }
             Order::Lazy if backlog > DEPTH => {
                 drop(self.run_until(state, Some(stream.id), |s| s.backlog(stream.id) <= DEPTH));
             }
             Order::Lazy => {}
             Order::Random(_) => {
                 let mut steps = state.draw(3);
-                drop(self.run_until(state, None, |s| s.count_down(&mut steps) || s.lanes.is_empty()));
+                drop(self.run_until(state, None, |s| {
+                    s.count_down(&mut steps) || s.lanes.is_empty()
+                }));
             }
         }
     }
@@ -86,7 +100,9 @@ impl Queue {
     /// Runs until a stream is empty.
     pub(crate) fn finish_stream(&self, stream: &Stream) {
         let state = lock(&self.state);
-        drop(self.run_until(state, Some(stream.id), |s| !s.lanes.contains_key(&stream.id)));
+        drop(self.run_until(state, Some(stream.id), |s| {
+            !s.lanes.contains_key(&stream.id)
+        }));
     }
 
     /// Runs until a context has no work.
@@ -108,7 +124,7 @@ impl Queue {
         let state = lock(&self.state);
         let empty = !state.lanes.contains_key(&stream.id);
         if !empty {
-            self.step(state, Some(stream.id));
+            drop(self.step(state, Some(stream.id)));
         }
         empty
     }
@@ -119,7 +135,7 @@ impl Queue {
         if !reached {
             let state = lock(&self.state);
             let lane = state.lane_of_record(event, number);
-            self.step(state, lane);
+            drop(self.step(state, lane));
         }
         reached
     }
@@ -130,7 +146,8 @@ impl Queue {
         lane: Option<u64>,
         mut done: impl FnMut(&State) -> bool,
     ) -> Guard<'a> {
-        while !done(&state) {
+        // Without lanes there is nothing left that could bring it about.
+        while !done(&state) && !state.lanes.is_empty() {
             state = self.step(state, lane);
         }
         state
@@ -152,7 +169,9 @@ impl Queue {
             return state;
         };
         drop(state);
-        work.run(&stream);
+        if catch_unwind(AssertUnwindSafe(|| work.run(&stream))).is_err() {
+            stream.fate.seal(Error::UNKNOWN);
+        }
         let mut state = lock(&self.state);
         state.complete(picked);
         self.changed.notify_all();
@@ -200,7 +219,8 @@ impl State {
             return self.lane_of_record(event, *n);
         }
         let older = |bond: Bond| {
-            let of_context = |l: &&Lane| l.stream.context == lane.stream.context && l.stream.bond == bond;
+            let of_context =
+                |l: &&Lane| l.stream.context == lane.stream.context && l.stream.bond == bond;
             (self.lanes.values())
                 .filter(of_context)
                 .find(|l| l.oldest() < number)

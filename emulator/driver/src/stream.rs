@@ -51,7 +51,12 @@ thread_local! {
 }
 
 impl Stream {
-    pub(crate) fn new(context: Handle<Context>, fate: Arc<Fate>, bond: Bond, priority: i32) -> Self {
+    pub(crate) fn new(
+        context: Handle<Context>,
+        fate: Arc<Fate>,
+        bond: Bond,
+        priority: i32,
+    ) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(1);
         Stream {
             id: IDS.fetch_add(1, Ordering::Relaxed),
@@ -70,7 +75,11 @@ impl Stream {
 
     /// The flags that it was created with.
     pub(crate) fn flags(&self) -> u32 {
-        if self.bond == Bond::Free { NON_BLOCKING } else { 0 }
+        if self.bond == Bond::Free {
+            NON_BLOCKING
+        } else {
+            0
+        }
     }
 
     /// Whether work becomes nodes of a graph instead of being executed.
@@ -104,8 +113,8 @@ pub(crate) fn with<R>(
     f: impl FnOnce(&Arc<Stream>) -> Result<R, Error>,
 ) -> Result<R, Error> {
     match if handle.is_null() { null } else { handle } {
-        LEGACY => context::with_current(|context| f(&context.legacy)),
-        PER_THREAD => {
+        stream if stream == LEGACY => context::with_current(|context| f(&context.legacy)),
+        stream if stream == PER_THREAD => {
             let stream = context::with_current(|context| Ok(per_thread(context)))?;
             f(&stream)
         }

@@ -27,7 +27,11 @@ fn create(out: Out<CUcontext>, flags: u32, device: CUdevice) -> Outcome {
 /// The context of an argument; null is the current one.
 fn of(handle: CUcontext) -> Result<std::sync::Arc<crate::context::Context>, Error> {
     driver()?;
-    if handle.is_null() { context::current_in_any_state() } else { handle.get() }
+    if handle.is_null() {
+        context::current_in_any_state()
+    } else {
+        handle.get()
+    }
 }
 
 fn synchronise(handle: CUcontext) -> Outcome {

@@ -6,9 +6,18 @@ use crate::pointer::Out;
 use crate::types::{CUfunction, CUmodule};
 
 /// Offset and size of a parameter.
-pub(super) fn parameter(function: CUfunction, index: usize, offset: Out<usize>, size: Out<usize>) -> Outcome {
+pub(super) fn parameter(
+    function: CUfunction,
+    index: usize,
+    offset: Out<usize>,
+    size: Out<usize>,
+) -> Outcome {
     let function = function.get()?;
-    let param = function.entry().params.get(index).ok_or(Error::INVALID_VALUE)?;
+    let param = function
+        .entry()
+        .params
+        .get(index)
+        .ok_or(Error::INVALID_VALUE)?;
     offset.set(param.offset)?;
     size.set_if_wanted(param.size);
     Ok(())

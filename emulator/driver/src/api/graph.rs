@@ -22,7 +22,13 @@ fn list(nodes: Out<CUgraphNode>, count: Out<usize>, found: &[usize]) -> Outcome 
     count.set(found.len().min(room))
 }
 
-fn edges(graph: CUgraph, from: Out<CUgraphNode>, to: Out<CUgraphNode>, data: Out<EdgeData>, count: Out<usize>) -> Outcome {
+fn edges(
+    graph: CUgraph,
+    from: Out<CUgraphNode>,
+    to: Out<CUgraphNode>,
+    data: Out<EdgeData>,
+    count: Out<usize>,
+) -> Outcome {
     let found = graph.get()?.edges();
     let (starts, ends): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     if from.is_null() || to.is_null() {
@@ -46,17 +52,35 @@ fn clear_edge_data(data: Out<EdgeData>, count: usize) -> Outcome {
 fn dependents(node: CUgraphNode) -> Result<Vec<usize>, Error> {
     let graph = node.get()?.graph.get()?;
     let edges = graph.edges().into_iter();
-    Ok(edges.filter(|(from, _)| *from == node.bits()).map(|(_, to)| to).collect())
+    Ok(edges
+        .filter(|(from, _)| *from == node.bits())
+        .map(|(_, to)| to)
+        .collect())
 }
 
-fn change_edges(graph: CUgraph, from: In<CUgraphNode>, to: In<CUgraphNode>, count: usize, present: bool) -> Outcome {
+fn change_edges(
+    graph: CUgraph,
+    from: In<CUgraphNode>,
+    to: In<CUgraphNode>,
+    count: usize,
+    present: bool,
+) -> Outcome {
     let graph = graph.get()?;
     (0..count).try_for_each(|i| graph.change_edge(from.at(i)?.bits(), to.at(i)?.bits(), present))
 }
 
-fn related(nodes: Out<CUgraphNode>, data: Out<EdgeData>, count: Out<usize>, found: &[usize]) -> Outcome {
+fn related(
+    nodes: Out<CUgraphNode>,
+    data: Out<EdgeData>,
+    count: Out<usize>,
+    found: &[usize],
+) -> Outcome {
     list(nodes, count, found)?;
-    if nodes.is_null() { Ok(()) } else { clear_edge_data(data, count.as_in().get()?) }
+    if nodes.is_null() {
+        Ok(())
+    } else {
+        clear_edge_data(data, count.as_in().get()?)
+    }
 }
 
 abi! { SYMBOLS:

@@ -11,8 +11,9 @@ use crate::object;
 use crate::pointer::{Host, In, Out};
 use crate::stream;
 use crate::types::{
-    CUcontext, CUgraph, CUgraphExec, CUgraphNode, CUstream, GraphExecUpdateResult, GraphInstantiateParams,
-    HostNodeParams, KernelNodeParams, KernelNodeParamsV1, Memcpy3D, MemsetNodeParams,
+    CUcontext, CUgraph, CUgraphExec, CUgraphNode, CUstream, GraphExecUpdateResult,
+    GraphInstantiateParams, HostNodeParams, KernelNodeParams, KernelNodeParamsV1, Memcpy3D,
+    MemsetNodeParams,
 };
 use crate::work::Work;
 
@@ -23,7 +24,10 @@ const FLAGS: u64 = 15;
 
 fn instantiate(out: Out<CUgraphExec>, graph: CUgraph, flags: u64) -> Outcome {
     driver()?;
-    if out.is_null() || flags & !FLAGS != 0 || flags & (AUTO_FREE | DEVICE_LAUNCH) == AUTO_FREE | DEVICE_LAUNCH {
+    if out.is_null()
+        || flags & !FLAGS != 0
+        || flags & (AUTO_FREE | DEVICE_LAUNCH) == AUTO_FREE | DEVICE_LAUNCH
+    {
         return Err(Error::INVALID_VALUE);
     }
     if flags & DEVICE_LAUNCH != 0 {
@@ -46,7 +50,11 @@ fn update(exec: CUgraphExec, graph: CUgraph) -> Result<GraphExecUpdateResult, Er
     let (exec, graph) = (exec.get()?, graph.get()?);
     let none = CUgraphNode::NULL;
     Ok(match exec.update(&graph) {
-        Ok(()) => GraphExecUpdateResult { result: 0, error_node: none, error_from: none },
+        Ok(()) => GraphExecUpdateResult {
+            result: 0,
+            error_node: none,
+            error_from: none,
+        },
         Err(misfit) => GraphExecUpdateResult {
             result: misfit.result,
             error_node: CUgraphNode::from_bits(misfit.node),
@@ -56,7 +64,11 @@ fn update(exec: CUgraphExec, graph: CUgraph) -> Result<GraphExecUpdateResult, Er
 }
 
 fn verdict(result: u32) -> Outcome {
-    if result == 0 { Ok(()) } else { Err(Error::GRAPH_EXEC_UPDATE_FAILURE) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Error::GRAPH_EXEC_UPDATE_FAILURE)
+    }
 }
 
 abi! { SYMBOLS:

@@ -10,16 +10,26 @@ use crate::graph_exec::GraphExec;
 use crate::launch::{Arguments, Extras, Launch, Shape};
 use crate::pointer::{Callback, Handle, In, Out};
 use crate::types::{
-    CUcontext, CUgraph, CUgraphNode, HostNodeParams, KernelNodeParams, KernelNodeParamsV1, LaunchAttribute,
-    LaunchAttributeValue, Memcpy3D, MemsetNodeParams,
+    CUcontext, CUgraph, CUgraphNode, HostNodeParams, KernelNodeParams, KernelNodeParamsV1,
+    LaunchAttribute, LaunchAttributeValue, Memcpy3D, MemsetNodeParams,
 };
 use crate::work::Work;
 
-fn add(out: Out<CUgraphNode>, graph: CUgraph, after: In<CUgraphNode>, count: usize, work: Work) -> Outcome {
+fn add(
+    out: Out<CUgraphNode>,
+    graph: CUgraph,
+    after: In<CUgraphNode>,
+    count: usize,
+    work: Work,
+) -> Outcome {
     if out.is_null() {
         return Err(Error::INVALID_VALUE);
     }
-    let after = after.list(count)?.into_iter().map(|node| node.bits()).collect();
+    let after = after
+        .list(count)?
+        .into_iter()
+        .map(|node| node.bits())
+        .collect();
     out.set(graph::add(graph, after, work)?)
 }
 
@@ -34,10 +44,19 @@ pub(super) fn kernel(params: &KernelNodeParamsV1, earlier: Option<&Launch>) -> R
         cooperative: earlier.is_some_and(|launch| launch.shape.cooperative),
     };
     shape.check(&function)?;
-    let arguments = Arguments { each: params.params, packed: params.extra };
+    let arguments = Arguments {
+        each: params.params,
+        packed: params.extra,
+    };
     let params = arguments.read(function.entry())?;
     let extras = earlier.map_or(Extras::NONE, |launch| launch.extras);
-    Ok(Work::Kernel(Arc::new(Launch { handle: function.handle(), function, shape, extras, params })))
+    Ok(Work::Kernel(Arc::new(Launch {
+        handle: function.handle(),
+        function,
+        shape,
+        extras,
+        params,
+    })))
 }
 
 /// The function may be named as a function or as a kernel.
@@ -82,8 +101,19 @@ fn set_kernel(node: CUgraphNode, params: &KernelNodeParamsV1) -> Outcome {
 pub(super) fn fill(params: In<MemsetNodeParams>) -> Result<Work, Error> {
     let p = params.get()?;
     let element = p.element as usize;
-    let pitch = if p.height > 1 { p.pitch } else { p.width * element };
-    let fill = Fill { address: p.address, pitch, value: p.value, element, width: p.width, height: p.height };
+    let pitch = if p.height > 1 {
+        p.pitch
+    } else {
+        p.width * element
+    };
+    let fill = Fill {
+        address: p.address,
+        pitch,
+        value: p.value,
+        element,
+        width: p.width,
+        height: p.height,
+    };
     fill.check()?;
     Ok(Work::Fill(fill))
 }
@@ -126,10 +156,19 @@ fn with_attribute(launch: &Launch, id: u32, value: LaunchAttributeValue) -> Resu
     let attribute = LaunchAttribute { id, pad: 0, value };
     let new = shape.apply(In::to(&attribute), 1)?;
     shape.check(&launch.function)?;
-    let extras = Extras { priority: new.priority.or(launch.extras.priority), ..launch.extras };
+    let extras = Extras {
+        priority: new.priority.or(launch.extras.priority),
+        ..launch.extras
+    };
     let params = launch.params.duplicate(launch.function.entry());
     let (function, handle) = (launch.function.clone(), launch.handle);
-    Ok(Work::Kernel(Arc::new(Launch { function, handle, shape, extras, params })))
+    Ok(Work::Kernel(Arc::new(Launch {
+        function,
+        handle,
+        shape,
+        extras,
+        params,
+    })))
 }
 
 abi! { SYMBOLS:

@@ -128,7 +128,11 @@ pub unsafe extern "C" fn ptxemu_live(kind: Name) -> u64 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ptxemu_fail(rules: Name) -> u32 {
     let _ = environment();
-    match rules.get().map_err(|_| String::new()).and_then(|rules| inject::arm(&rules)) {
+    match rules
+        .get()
+        .map_err(|_| String::new())
+        .and_then(|rules| inject::arm(&rules))
+    {
         Ok(()) => 0,
         Err(message) => {
             eprintln!("ptxemu: {message}");

@@ -15,7 +15,14 @@ use crate::work::{Work, in_callback};
 
 /// Checks a launch and puts it into its stream. When launches are not executed, this allocates and locks nothing.
 #[inline]
-fn launch(function: CUfunction, stream: CUstream, null: CUstream, shape: Shape, extras: Extras, arguments: Arguments) -> Outcome {
+fn launch(
+    function: CUfunction,
+    stream: CUstream,
+    null: CUstream,
+    shape: Shape,
+    extras: Extras,
+    arguments: Arguments,
+) -> Outcome {
     let driver = driver()?;
     if in_callback() {
         return Err(Error::NOT_PERMITTED);
@@ -33,7 +40,10 @@ fn launch(function: CUfunction, stream: CUstream, null: CUstream, shape: Shape, 
 
 #[inline]
 fn check(function: &Function, stream: &Stream, shape: &Shape) -> Outcome {
-    if function.context.is_some_and(|context| context != stream.context) {
+    if function
+        .context
+        .is_some_and(|context| context != stream.context)
+    {
         return Err(Error::INVALID_HANDLE);
     }
     shape.check(function)?;
@@ -53,10 +63,26 @@ fn check_cooperative(function: &Function, shape: &Shape) -> Outcome {
     Ok(())
 }
 
-fn enqueue(function: &Arc<Function>, stream: &Arc<Stream>, shape: Shape, extras: Extras, arguments: Arguments) -> Outcome {
+fn enqueue(
+    function: &Arc<Function>,
+    stream: &Arc<Stream>,
+    shape: Shape,
+    extras: Extras,
+    arguments: Arguments,
+) -> Outcome {
     let params = arguments.read(function.entry())?;
-    let event = if extras.event.is_null() { None } else { Some(extras.event.get()?) };
-    let launch = Launch { function: function.clone(), handle: function.handle(), shape, extras, params };
+    let event = if extras.event.is_null() {
+        None
+    } else {
+        Some(extras.event.get()?)
+    };
+    let launch = Launch {
+        function: function.clone(),
+        handle: function.handle(),
+        shape,
+        extras,
+        params,
+    };
     stream::submit(stream, Work::Kernel(Arc::new(launch)))?;
     event.map_or(Ok(()), |event| event.record(stream))
 }

@@ -7,7 +7,9 @@ use crate::copy::{Copy, Place, Side};
 use crate::error::{Error, Outcome};
 use crate::pointer::{Host, In};
 use crate::stream;
-use crate::types::{CUcontext, CUdeviceptr, CUstream, Memcpy2D, Memcpy2DSide, Memcpy3D, Memcpy3DSide};
+use crate::types::{
+    CUcontext, CUdeviceptr, CUstream, Memcpy2D, Memcpy2DSide, Memcpy3D, Memcpy3DSide,
+};
 use crate::work::Work;
 
 /// `CUmemorytype`.
@@ -21,9 +23,16 @@ fn copy(stream: CUstream, copy: Copy) -> Outcome {
     capture::check_unsafe()?;
     capture::check_implicit(&stream)?;
     copy.check()?;
-    let touches_host = !matches!((&copy.from.place, &copy.to.place), (Place::Device(_), Place::Device(_)));
+    let touches_host = !matches!(
+        (&copy.from.place, &copy.to.place),
+        (Place::Device(_), Place::Device(_))
+    );
     let work = Work::Copy(Arc::new(copy));
-    if touches_host { stream::submit_and_wait(&stream, work) } else { stream::submit(&stream, work) }
+    if touches_host {
+        stream::submit_and_wait(&stream, work)
+    } else {
+        stream::submit(&stream, work)
+    }
 }
 
 /// A copy in stream order. Pageable host memory is read before the call returns, and written before it returns.
@@ -65,7 +74,11 @@ impl Memcpy2DSide {
     fn side(&self, width: usize) -> Result<Side, Error> {
         let pitch = if self.pitch == 0 { width } else { self.pitch };
         let start = place(self.kind, self.host, self.device)?;
-        Ok(Side { place: shift(start, self.y * pitch + self.x), pitch, slice: 0 })
+        Ok(Side {
+            place: shift(start, self.y * pitch + self.x),
+            pitch,
+            slice: 0,
+        })
     }
 }
 
@@ -75,9 +88,18 @@ impl Memcpy3DSide {
             return Err(Error::NOT_SUPPORTED);
         }
         let pitch = if self.pitch == 0 { width } else { self.pitch };
-        let slice = pitch * if self.height == 0 { height } else { self.height };
+        let slice = pitch
+            * if self.height == 0 {
+                height
+            } else {
+                self.height
+            };
         let start = place(self.kind, self.host, self.device)?;
-        Ok(Side { place: shift(start, self.z * slice + self.y * pitch + self.x), pitch, slice })
+        Ok(Side {
+            place: shift(start, self.z * slice + self.y * pitch + self.x),
+            pitch,
+            slice,
+        })
     }
 
     fn of(side: &Side) -> Self {
@@ -87,21 +109,48 @@ impl Memcpy3DSide {
             Place::Bytes(_) => (HOST, Host::from_address(0), 0),
         };
         let height = side.slice.checked_div(side.pitch).unwrap_or(0);
-        Memcpy3DSide { x: 0, y: 0, z: 0, lod: 0, kind, host, device, array: 0, reserved: 0, pitch: side.pitch, height }
+        Memcpy3DSide {
+            x: 0,
+            y: 0,
+            z: 0,
+            lod: 0,
+            kind,
+            host,
+            device,
+            array: 0,
+            reserved: 0,
+            pitch: side.pitch,
+            height,
+        }
     }
 }
 
 fn planar(parameters: In<Memcpy2D>) -> Result<Copy, Error> {
     let p = parameters.get()?;
     let (from, to) = (p.source.side(p.width)?, p.target.side(p.width)?);
-    Ok(Copy { from, to, width: p.width, height: p.height, depth: 1 })
+    Ok(Copy {
+        from,
+        to,
+        width: p.width,
+        height: p.height,
+        depth: 1,
+    })
 }
 
 /// A copy from the parameters of a 3-D copy or of a graph's copy node.
 pub(super) fn spatial(parameters: In<Memcpy3D>) -> Result<Copy, Error> {
     let p = parameters.get()?;
-    let (from, to) = (p.source.side(p.width, p.height)?, p.target.side(p.width, p.height)?);
-    Ok(Copy { from, to, width: p.width, height: p.height, depth: p.depth })
+    let (from, to) = (
+        p.source.side(p.width, p.height)?,
+        p.target.side(p.width, p.height)?,
+    );
+    Ok(Copy {
+        from,
+        to,
+        width: p.width,
+        height: p.height,
+        depth: p.depth,
+    })
 }
 
 /// The parameters of a copy.

@@ -15,7 +15,11 @@ fn allocate(out: Out<CUdeviceptr>, size: usize) -> Outcome {
     if out.is_null() {
         return Err(Error::INVALID_VALUE);
     }
-    out.set(memory::allocate(context.handle, size as u64, Owner::Caller)?)
+    out.set(memory::allocate(
+        context.handle,
+        size as u64,
+        Owner::Caller,
+    )?)
 }
 
 fn allocate_host(out: Out<Host>, size: usize, flags: u32) -> Outcome {

@@ -19,8 +19,22 @@ fn fill_async(stream: CUstream, null: CUstream, fill: Fill) -> Outcome {
     stream::submit(&stream, Work::Fill(fill))
 }
 
-fn planar(address: u64, pitch: usize, value: u32, element: usize, width: usize, height: usize) -> Fill {
-    Fill { address, pitch, value, element, width, height }
+fn planar(
+    address: u64,
+    pitch: usize,
+    value: u32,
+    element: usize,
+    width: usize,
+    height: usize,
+) -> Fill {
+    Fill {
+        address,
+        pitch,
+        value,
+        element,
+        width,
+        height,
+    }
 }
 
 abi! { STREAM_SYMBOLS |null|:

@@ -56,7 +56,9 @@ pub(crate) fn symbols() -> impl Iterator<Item = &'static Symbol> {
 }
 
 /// Device 0 is the only one.
-pub(crate) fn check_device(device: i32) -> Result<&'static crate::driver::Driver, crate::error::Error> {
+pub(crate) fn check_device(
+    device: i32,
+) -> Result<&'static crate::driver::Driver, crate::error::Error> {
     let driver = crate::driver::driver()?;
     if device != 0 {
         return Err(crate::error::Error::INVALID_DEVICE);

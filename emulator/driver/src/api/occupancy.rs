@@ -9,7 +9,14 @@ use crate::types::{CUfunction, LaunchConfig};
 
 type SharedOfBlock = Option<extern "C" fn(i32) -> usize>;
 
-fn best_block(grid: Out<i32>, block: Out<i32>, function: CUfunction, of: SharedOfBlock, shared: usize, limit: i32) -> Outcome {
+fn best_block(
+    grid: Out<i32>,
+    block: Out<i32>,
+    function: CUfunction,
+    of: SharedOfBlock,
+    shared: usize,
+    limit: i32,
+) -> Outcome {
     let function = function.get()?;
     let shared = |threads| of.map_or(shared, |of| of(threads));
     let (blocks, threads) = occupancy::best_block(&function, shared, limit)?;

@@ -8,7 +8,11 @@ use crate::types::CUdeviceptr;
 
 /// `cuPointerGetAttribute`: what one attribute of a pointer is, written as its type.
 fn attribute(out: Host, attribute: u32, pointer: CUdeviceptr) -> Outcome {
-    let out = if out.is_null() { return Err(Error::INVALID_VALUE) } else { out };
+    let out = if out.is_null() {
+        return Err(Error::INVALID_VALUE);
+    } else {
+        out
+    };
     if let Ok(allocation) = memory::find(pointer) {
         return match attribute {
             1 => out.store(allocation.context),
@@ -24,7 +28,11 @@ fn attribute(out: Host, attribute: u32, pointer: CUdeviceptr) -> Outcome {
             13 => out.store(1u8),
             14 => out.store(0u64),
             16 => out.store(3u32),
-            17 => out.store(if let Owner::Pool(pool) = allocation.owner { pool } else { 0 }),
+            17 => out.store(if let Owner::Pool(pool) = allocation.owner {
+                pool
+            } else {
+                0
+            }),
             _ => Err(Error::INVALID_VALUE),
         };
     }

@@ -11,7 +11,13 @@ use crate::stream;
 use crate::types::{CUdevice, CUdeviceptr, CUmemoryPool, CUstream, MemPoolProps};
 use crate::work::Work;
 
-fn allocate(out: Out<CUdeviceptr>, size: usize, pool: CUmemoryPool, stream: CUstream, null: CUstream) -> Outcome {
+fn allocate(
+    out: Out<CUdeviceptr>,
+    size: usize,
+    pool: CUmemoryPool,
+    stream: CUstream,
+    null: CUstream,
+) -> Outcome {
     let stream = stream::resolve(stream, null)?;
     // Allocation nodes are not emulated.
     crate::capture::forbid_in(&stream)?;
@@ -19,7 +25,11 @@ fn allocate(out: Out<CUdeviceptr>, size: usize, pool: CUmemoryPool, stream: CUst
     if out.is_null() {
         return Err(Error::INVALID_VALUE);
     }
-    out.set(memory::allocate(stream.context, size as u64, Owner::Pool(pool.bits()))?)
+    out.set(memory::allocate(
+        stream.context,
+        size as u64,
+        Owner::Pool(pool.bits()),
+    )?)
 }
 
 /// Width of a pool attribute: the first three are `int`, the others 64 bits.

@@ -18,9 +18,18 @@ fn create(out: Out<CUstream>, flags: u32, priority: i32) -> Outcome {
     if out.is_null() || flags & !NON_BLOCKING != 0 {
         return Err(Error::INVALID_VALUE);
     }
-    let bond = if flags & NON_BLOCKING != 0 { Bond::Free } else { Bond::Blocking };
+    let bond = if flags & NON_BLOCKING != 0 {
+        Bond::Free
+    } else {
+        Bond::Blocking
+    };
     let priority = priority.clamp(GREATEST_PRIORITY, LEAST_PRIORITY);
-    out.set(object::add(Stream::new(context.handle, context.fate.clone(), bond, priority)))
+    out.set(object::add(Stream::new(
+        context.handle,
+        context.fate.clone(),
+        bond,
+        priority,
+    )))
 }
 
 /// What `cuStreamAddCallback` calls: its function has another signature than a host function.
@@ -153,4 +162,3 @@ abi! { STREAM_SYMBOLS |null|:
         Err(Error::NOT_SUPPORTED)
     }
 }
-

@@ -38,7 +38,11 @@ impl Query {
         if capture.is_spoilt() {
             return self.status.set(INVALIDATED);
         }
-        let nodes: Vec<_> = capture.dependencies(&stream)?.into_iter().map(CUgraphNode::from_bits).collect();
+        let nodes: Vec<_> = capture
+            .dependencies(&stream)?
+            .into_iter()
+            .map(CUgraphNode::from_bits)
+            .collect();
         self.status.set(ACTIVE)?;
         self.id.set_if_wanted(capture.id);
         self.graph.set_if_wanted(capture.graph);
@@ -53,10 +57,20 @@ impl Query {
 }
 
 fn bits(nodes: In<CUgraphNode>, count: usize) -> Result<Vec<usize>, Error> {
-    Ok(nodes.list(count)?.into_iter().map(|node| node.bits()).collect())
+    Ok(nodes
+        .list(count)?
+        .into_iter()
+        .map(|node| node.bits())
+        .collect())
 }
 
-fn update(stream: CUstream, null: CUstream, nodes: In<CUgraphNode>, count: usize, flags: u32) -> Outcome {
+fn update(
+    stream: CUstream,
+    null: CUstream,
+    nodes: In<CUgraphNode>,
+    count: usize,
+    flags: u32,
+) -> Outcome {
     let stream = stream::resolve(stream, null)?;
     let capture = stream.capture().ok_or(Error::ILLEGAL_STATE)?;
     let nodes = nodes.list(count)?;

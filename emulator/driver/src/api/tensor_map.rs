@@ -11,7 +11,9 @@ use crate::types::TensorMapBytes;
 
 /// A driver argument that must be one of a list.
 fn pick<T: Copy>(list: &[T], value: u32) -> Result<T, Error> {
-    list.get(value as usize).copied().ok_or(Error::INVALID_VALUE)
+    list.get(value as usize)
+        .copied()
+        .ok_or(Error::INVALID_VALUE)
 }
 
 /// The first `N` values of a list of which `count` are given; the others are `rest`.
