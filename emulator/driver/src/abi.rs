@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{Error, Outcome};
 use crate::inject;
+use crate::work::in_callback;
 
 /// An exported function as `cuGetProcAddress` sees it.
 pub(crate) struct Symbol {
@@ -28,7 +29,11 @@ pub(crate) fn call(name: &'static str, body: impl FnOnce() -> Outcome) -> u32 {
     {
         return error.code();
     }
-    let outcome = catch_unwind(AssertUnwindSafe(body)).unwrap_or(Err(Error::UNKNOWN));
+    let outcome = match in_callback() {
+        // A caller's function inside a stream must not call the driver: it would wait for itself.
+        true => Err(Error::NOT_PERMITTED),
+        false => catch_unwind(AssertUnwindSafe(body)).unwrap_or(Err(Error::UNKNOWN)),
+    };
     let code = outcome.err().map_or(0, Error::code);
     if inject::is_traced() {
         inject::trace(name, code);

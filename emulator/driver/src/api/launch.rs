@@ -11,7 +11,7 @@ use crate::occupancy;
 use crate::pointer::{Callback, Host, In};
 use crate::stream::{self, Stream};
 use crate::types::{CUfunction, CUstream, HostFn, LaunchConfig};
-use crate::work::{Work, in_callback};
+use crate::work::Work;
 
 /// Checks a launch and puts it into its stream. When launches are not executed, this allocates and locks nothing.
 #[inline]
@@ -24,9 +24,6 @@ fn launch(
     arguments: Arguments,
 ) -> Outcome {
     let driver = driver()?;
-    if in_callback() {
-        return Err(Error::NOT_PERMITTED);
-    }
     stream::with(stream, null, |stream| {
         function.with(|function| {
             check(function, stream, &shape)?;

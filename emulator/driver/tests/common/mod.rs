@@ -7,6 +7,7 @@ pub mod raw;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 /// Set in child processes.
 const CHILD: &str = "PTXEMU_TEST_CHILD";
@@ -41,6 +42,11 @@ pub fn driver_folder() -> PathBuf {
 #[allow(dead_code)]
 pub fn with_driver(test: &str, environment: &[(&str, &str)], body: fn()) {
     if std::env::var(CHILD).is_ok_and(|child| child == test) {
+        std::thread::spawn(|| {
+            std::thread::sleep(Duration::from_secs(120));
+            eprintln!("the test hangs");
+            std::process::abort();
+        });
         return body();
     }
     let output = child(test, environment);
