@@ -90,7 +90,7 @@ pub(crate) fn uuid(config: &Config) -> [u8; 16] {
 pub(crate) fn device(config: &Config, attribute: u32) -> Result<i32, Error> {
     let limits = Limits::of(config);
     Ok(match attribute {
-        1 | 2 | 3 => 1024,
+        1..=3 => 1024,
         4 => 64,
         5 => i32::MAX,
         6 | 7 => 65535,
@@ -121,11 +121,10 @@ pub(crate) fn device(config: &Config, attribute: u32) -> Result<i32, Error> {
         // cooperative launches, registration of host memory, pools, clusters, tensor maps.
         15 | 31 | 41 | 78 | 79 | 80 | 90 | 95 | 99 | 115 | 120 | 127 => 1,
         126 => 4,
-        130 | 131 | 134 => -1,
+        131 | 134 => -1,
         33 => 1,
         // Everything else is a feature that is not emulated, or a texture limit.
-        0 => return Err(Error::INVALID_VALUE),
-        1..=161 => 0,
+        17..=161 => 0,
         _ => return Err(Error::INVALID_VALUE),
     })
 }

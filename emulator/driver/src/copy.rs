@@ -90,12 +90,12 @@ impl Copy {
     }
 
     /// Whether the host memory of an end is not pinned, so that the call itself must deal with it.
-    pub(crate) fn from_pageable(&self) -> Result<bool, Error> {
+    pub(crate) fn reads_pageable(&self) -> Result<bool, Error> {
         is_pageable(&self.from.place)
     }
 
     /// The same for the destination.
-    pub(crate) fn to_pageable(&self) -> Result<bool, Error> {
+    pub(crate) fn writes_pageable(&self) -> Result<bool, Error> {
         is_pageable(&self.to.place)
     }
 

@@ -176,9 +176,10 @@ pub(crate) fn unload(handle: Handle<Module>, library: bool) -> Outcome {
     if library != module.context.is_none() {
         return Err(Error::INVALID_HANDLE);
     }
-    if let Some(context) = module.context {
-        // Work that uses it is waited for, as the implicit synchronisation of an unload does.
-        driver()?.queue.finish_context(context);
+    // Work that uses it is waited for, as the implicit synchronisation of an unload does.
+    match module.context {
+        Some(context) => driver()?.queue.finish_context(context),
+        None => driver()?.queue.finish_all(),
     }
     object::remove(handle)?.discard();
     Ok(())

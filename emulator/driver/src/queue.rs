@@ -112,6 +112,11 @@ impl Queue {
         drop(self.run_until(state, None, idle));
     }
 
+    /// Runs until no stream has work.
+    pub(crate) fn finish_all(&self) {
+        drop(self.run_until(lock(&self.state), None, |s| s.lanes.is_empty()));
+    }
+
     /// Runs until an event's record has been reached.
     pub(crate) fn finish_event(&self, event: &Event, number: u64) {
         let state = lock(&self.state);

@@ -15,7 +15,10 @@ fn cuda_bindings() {
     if !packages.join("cuda/bindings").is_dir() {
         let required = std::env::var_os("PTXEMU_REQUIRE_PYTHON").is_some();
         assert!(!required, "no cuda-bindings in {}", packages.display());
-        eprintln!("skipped: no cuda-bindings in {}; run tests/fetch_python.sh", packages.display());
+        eprintln!(
+            "skipped: no cuda-bindings in {}; run tests/fetch_python.sh",
+            packages.display()
+        );
         return;
     }
     for per_thread in ["0", "1"] {
@@ -28,7 +31,13 @@ fn cuda_bindings() {
             .env("PTXEMU_STREAMS", "random:5")
             .output()
             .expect("python3");
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success() && out.ends_with("ok\n"), "{out}\n{err}");
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert!(
+            output.status.success() && out.ends_with("ok\n"),
+            "{out}\n{err}"
+        );
     }
 }

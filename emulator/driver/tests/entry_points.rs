@@ -13,7 +13,11 @@ use cudarc::driver::sys::{self, CUdriverProcAddressQueryResult as Query, CUresul
 
 fn exported(name: &CStr) -> *mut c_void {
     // SAFETY: the driver is loaded, and only the address is used.
-    unsafe { *sys::culib().get::<*mut c_void>(name.to_bytes_with_nul()).unwrap() }
+    unsafe {
+        *sys::culib()
+            .get::<*mut c_void>(name.to_bytes_with_nul())
+            .unwrap()
+    }
 }
 
 const FOUND: Query = Query::CU_GET_PROC_ADDRESS_SUCCESS;
@@ -36,16 +40,30 @@ fn versions() {
         ] {
             let (pointer, status) = symbol(name, version, 0);
             let wanted = expected.map_or(std::ptr::null_mut(), exported);
-            assert_eq!((pointer, status), (wanted, if expected.is_some() { FOUND } else { TOO_NEW }), "{name:?} {version}");
+            assert_eq!(
+                (pointer, status),
+                (wanted, if expected.is_some() { FOUND } else { TOO_NEW }),
+                "{name:?} {version}"
+            );
         }
-        assert_eq!(symbol(c"cuNoSuchThing", 12080, 0), (std::ptr::null_mut(), ABSENT));
+        assert_eq!(
+            symbol(c"cuNoSuchThing", 12080, 0),
+            (std::ptr::null_mut(), ABSENT)
+        );
         let mut pointer = std::ptr::null_mut();
         let status = std::ptr::null_mut();
         // SAFETY: a place for the output.
         unsafe {
-            let result = sys::cuGetProcAddress_v2(c"cuNoSuchThing".as_ptr(), &mut pointer, 12080, 0, status);
+            let result =
+                sys::cuGetProcAddress_v2(c"cuNoSuchThing".as_ptr(), &mut pointer, 12080, 0, status);
             assert_eq!(result, CUresult::CUDA_ERROR_NOT_FOUND);
-            ok(sys::cuGetProcAddress(c"cuInit".as_ptr(), &mut pointer, 12080, 0));
+            ok(sys::cuGetProcAddress_v2(
+                c"cuInit".as_ptr(),
+                &mut pointer,
+                12080,
+                0,
+                status,
+            ));
         }
         assert_eq!(pointer, exported(c"cuInit"));
     });
@@ -72,8 +90,16 @@ fn errors_have_names() {
         use cudarc::driver::DriverError;
         for (error, name, text) in [
             (CUresult::CUDA_SUCCESS, "CUDA_SUCCESS", "no error"),
-            (CUresult::CUDA_ERROR_OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"),
-            (CUresult::CUDA_ERROR_UNKNOWN, "CUDA_ERROR_UNKNOWN", "unknown error"),
+            (
+                CUresult::CUDA_ERROR_OUT_OF_MEMORY,
+                "CUDA_ERROR_OUT_OF_MEMORY",
+                "out of memory",
+            ),
+            (
+                CUresult::CUDA_ERROR_UNKNOWN,
+                "CUDA_ERROR_UNKNOWN",
+                "unknown error",
+            ),
         ] {
             let error = DriverError(error);
             assert_eq!(error.error_name().unwrap().to_str(), Ok(name));

@@ -47,7 +47,10 @@ fn out_of_bounds() {
     in_child("out_of_bounds", || {
         assert_eq!(run(c"out_of_bounds"), CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
         let text = report("out_of_bounds");
-        assert!(text.contains("line 10") && text.contains("out of bounds"), "{text}");
+        assert!(
+            text.contains("line 10") && text.contains("out of bounds"),
+            "{text}"
+        );
     });
 }
 
@@ -82,7 +85,10 @@ fn a_reset_brings_the_device_back() {
         // SAFETY: plain calls.
         unsafe {
             ok(sys::cuDevicePrimaryCtxReset_v2(0));
-            assert_eq!(sys::cuCtxSynchronize(), CUresult::CUDA_ERROR_INVALID_CONTEXT);
+            assert_eq!(
+                sys::cuCtxSynchronize(),
+                CUresult::CUDA_ERROR_INVALID_CONTEXT
+            );
         }
         start();
         let p = words(&[1, 2, 3]);

@@ -67,7 +67,14 @@ fn nodes(graph: sys::CUgraph) -> Vec<sys::CUgraphNode> {
 fn edges(graph: sys::CUgraph) -> usize {
     let mut count = 0;
     // SAFETY: null lists ask for the count.
-    unsafe { ok(sys::cuGraphGetEdges(graph, null_mut(), null_mut(), &mut count)) };
+    unsafe {
+        ok(sys::cuGraphGetEdges(
+            graph,
+            null_mut(),
+            null_mut(),
+            &mut count,
+        ))
+    };
     count
 }
 
@@ -115,7 +122,10 @@ fn what_spoils_a_capture() {
         // SAFETY: all handles are alive.
         unsafe {
             begin(main, RELAXED);
-            assert_eq!(sys::cuStreamBeginCapture_v2(main, RELAXED), CUresult::CUDA_ERROR_ILLEGAL_STATE);
+            assert_eq!(
+                sys::cuStreamBeginCapture_v2(main, RELAXED),
+                CUresult::CUDA_ERROR_ILLEGAL_STATE
+            );
             assert_eq!(sys::cuStreamSynchronize(main), unsupported);
             assert_eq!(fill(&kernel, main, p, 1), invalidated);
             assert_eq!(end(main).map(|_| ()), invalidated);
@@ -125,7 +135,10 @@ fn what_spoils_a_capture() {
             assert_eq!(sys::cuEventQuery(fork), CUresult::CUDA_ERROR_CAPTURED_EVENT);
             ok(sys::cuStreamWaitEvent(side, fork, 0));
             fill(&kernel, side, p, 1).unwrap();
-            assert_eq!(end(side), Err(CUresult::CUDA_ERROR_STREAM_CAPTURE_UNMATCHED));
+            assert_eq!(
+                end(side),
+                Err(CUresult::CUDA_ERROR_STREAM_CAPTURE_UNMATCHED)
+            );
             assert_eq!(end(main).map(|_| ()), invalidated);
 
             begin(main, RELAXED);
@@ -141,7 +154,10 @@ fn what_spoils_a_capture() {
             assert_eq!(end(main).map(|_| ()), invalidated);
 
             begin(main, RELAXED);
-            assert_eq!(fill(&kernel, LEGACY, p, 1), Err(CUresult::CUDA_ERROR_STREAM_CAPTURE_IMPLICIT));
+            assert_eq!(
+                fill(&kernel, LEGACY, p, 1),
+                Err(CUresult::CUDA_ERROR_STREAM_CAPTURE_IMPLICIT)
+            );
             assert_eq!(end(main).map(|_| ()), invalidated);
 
             begin(main, Mode::CU_STREAM_CAPTURE_MODE_GLOBAL);
@@ -157,7 +173,10 @@ fn what_spoils_a_capture() {
     });
 }
 
-fn kernel_params(kernel: &Kernel, params: &mut [*mut std::ffi::c_void]) -> sys::CUDA_KERNEL_NODE_PARAMS_v2 {
+fn kernel_params(
+    kernel: &Kernel,
+    params: &mut [*mut std::ffi::c_void],
+) -> sys::CUDA_KERNEL_NODE_PARAMS_v2 {
     sys::CUDA_KERNEL_NODE_PARAMS_v2 {
         func: kernel.function,
         gridDimX: 1,
@@ -196,15 +215,25 @@ fn kernel_nodes_can_be_changed() {
             assert_eq!((*seen.kernelParams).cast::<u64>().read(), p);
             ok(sys::cuGraphExecKernelNodeSetParams_v2(exec, node, &changed));
             replay(exec);
-            assert_eq!((read(p, 4), read(q, 4)), (vec![0; 4], filled(2)), "the executable graph has changed");
+            assert_eq!(
+                (read(p, 4), read(q, 4)),
+                (vec![0; 4], filled(2)),
+                "the executable graph has changed"
+            );
             replay(instantiate(graph));
             assert_eq!(read(p, 4), filled(1), "the graph has not");
             ok(sys::cuGraphKernelNodeSetParams_v2(node, &changed));
             ok(sys::cuGraphDestroy(graph));
-            assert_eq!(sys::cuGraphKernelNodeGetParams_v2(node, &mut seen), CUresult::CUDA_ERROR_INVALID_VALUE);
+            assert_eq!(
+                sys::cuGraphKernelNodeGetParams_v2(node, &mut seen),
+                CUresult::CUDA_ERROR_INVALID_VALUE
+            );
             replay(exec);
             ok(sys::cuGraphExecDestroy(exec));
-            assert_eq!(sys::cuGraphLaunch(exec, LEGACY), CUresult::CUDA_ERROR_INVALID_VALUE);
+            assert_eq!(
+                sys::cuGraphLaunch(exec, LEGACY),
+                CUresult::CUDA_ERROR_INVALID_VALUE
+            );
         }
     });
 }
@@ -217,7 +246,14 @@ fn graphs_can_be_built_by_hand() {
         let (p, q, value) = (words(&[0; 4]), words(&[0; 4]), 6u32);
         let mut arguments = params![p, value];
         let kernel_params = kernel_params(&kernel, &mut arguments);
-        let memset = sys::CUDA_MEMSET_NODE_PARAMS { dst: q, pitch: 0, value: 9, elementSize: 4, width: 4, height: 1 };
+        let memset = sys::CUDA_MEMSET_NODE_PARAMS {
+            dst: q,
+            pitch: 0,
+            value: 9,
+            elementSize: 4,
+            width: 4,
+            height: 1,
+        };
         // SAFETY: all handles and structures are alive; with its two enums set, the rest of a copy may be zero.
         unsafe {
             let mut copy = std::mem::MaybeUninit::<sys::CUDA_MEMCPY3D>::zeroed();
@@ -229,11 +265,36 @@ fn graphs_can_be_built_by_hand() {
             let mut graph = null_mut();
             ok(sys::cuGraphCreate(&mut graph, 0));
             let [mut a, mut b, mut c] = [null_mut(); 3];
-            ok(sys::cuGraphAddMemcpyNode(&mut c, graph, null_mut(), 0, &copy, context));
-            ok(sys::cuGraphAddMemsetNode(&mut b, graph, null_mut(), 0, &memset, context));
-            ok(sys::cuGraphAddKernelNode_v2(&mut a, graph, &b, 1, &kernel_params));
+            ok(sys::cuGraphAddMemcpyNode(
+                &mut c,
+                graph,
+                null_mut(),
+                0,
+                &copy,
+                context,
+            ));
+            ok(sys::cuGraphAddMemsetNode(
+                &mut b,
+                graph,
+                null_mut(),
+                0,
+                &memset,
+                context,
+            ));
+            ok(sys::cuGraphAddKernelNode_v2(
+                &mut a,
+                graph,
+                &b,
+                1,
+                &kernel_params,
+            ));
             // The copy was added first and comes last.
-            ok(sys::cuGraphAddDependencies(graph, [a].as_ptr(), [c].as_ptr(), 1));
+            ok(sys::cuGraphAddDependencies(
+                graph,
+                [a].as_ptr(),
+                [c].as_ptr(),
+                1,
+            ));
             let exec = instantiate(graph);
             replay(exec);
             assert_eq!(read(q, 4), [6 + (1 << 16), 6 + (1 << 16), 9, 9]);
@@ -241,14 +302,25 @@ fn graphs_can_be_built_by_hand() {
             replay(exec);
             assert_eq!(read(q, 4), [9; 4]);
             let again = sys::CUDA_MEMSET_NODE_PARAMS { value: 5, ..memset };
-            ok(sys::cuGraphExecMemsetNodeSetParams(exec, b, &again, context));
+            ok(sys::cuGraphExecMemsetNodeSetParams(
+                exec, b, &again, context,
+            ));
             replay(exec);
             assert_eq!(read(q, 4), [5; 4]);
             let mut info = std::mem::zeroed();
             ok(sys::cuGraphExecUpdate_v2(exec, graph, &mut info));
             replay(exec);
-            assert_eq!(read(q, 4), [9; 4], "the update brought the graph's own parameters back");
-            ok(sys::cuGraphAddDependencies(graph, [c].as_ptr(), [b].as_ptr(), 1));
+            assert_eq!(
+                read(q, 4),
+                [9; 4],
+                "the update brought the graph's own parameters back"
+            );
+            ok(sys::cuGraphAddDependencies(
+                graph,
+                [c].as_ptr(),
+                [b].as_ptr(),
+                1,
+            ));
             let mut circular = null_mut();
             let result = sys::cuGraphInstantiateWithFlags(&mut circular, graph, 0);
             assert_eq!(result, CUresult::CUDA_ERROR_INVALID_VALUE);

@@ -25,11 +25,17 @@ fn allocations_have_bounds() {
         unsafe {
             ok(sys::cuMemGetAddressRange_v2(&mut base, &mut size, p + 7));
             assert_eq!((base, size), (p, 16));
-            assert_eq!(sys::cuMemGetAddressRange_v2(&mut base, &mut size, p + 16), CUresult::CUDA_ERROR_NOT_FOUND);
+            assert_eq!(
+                sys::cuMemGetAddressRange_v2(&mut base, &mut size, p + 16),
+                CUresult::CUDA_ERROR_NOT_FOUND
+            );
             assert_eq!(sys::cuMemsetD8_v2(p, 0, 17), INVALID);
             assert_eq!(sys::cuMemcpyDtoD_v2(p, p + 8, 9), INVALID);
             assert_eq!(sys::cuMemAlloc_v2(&mut q, 0), INVALID);
-            assert_eq!(sys::cuMemAlloc_v2(&mut q, 1 << 50), CUresult::CUDA_ERROR_OUT_OF_MEMORY);
+            assert_eq!(
+                sys::cuMemAlloc_v2(&mut q, 1 << 50),
+                CUresult::CUDA_ERROR_OUT_OF_MEMORY
+            );
             assert_eq!(sys::cuMemFree_v2(p + 8), INVALID);
             ok(sys::cuMemFree_v2(p));
             assert_eq!(sys::cuMemFree_v2(p), INVALID);
@@ -54,7 +60,10 @@ fn fills() {
             assert_eq!(sys::cuMemsetD32_v2(p + 2, 0, 1), INVALID);
             ok(sys::cuMemsetD8_v2(p, 0, 0));
         }
-        let expected = [0x01020304, 0xBEEFBEEF, 0x01555504, 0x01020304, 0x01EEEEEE, 0x01020304, 0x01EEEEEE, 0x01020304];
+        let expected = [
+            0x01020304, 0xBEEFBEEF, 0x01555504, 0x01020304, 0x01EEEEEE, 0x01020304, 0x01EEEEEE,
+            0x01020304,
+        ];
         assert_eq!(read(p, 8), expected);
     });
 }
@@ -77,7 +86,11 @@ fn rectangles() {
             (copy.WidthInBytes, copy.Height) = (8, 2);
             ok(sys::cuMemcpy2D_v2(&copy));
             copy.dstY = 2;
-            assert_eq!(sys::cuMemcpy2D_v2(&copy), INVALID, "the last row is outside");
+            assert_eq!(
+                sys::cuMemcpy2D_v2(&copy),
+                INVALID,
+                "the last row is outside"
+            );
         }
         assert_eq!(read(p, 12), [0, 0, 0, 0, 0, 0, 2, 3, 0, 0, 5, 6]);
     });
@@ -98,21 +111,41 @@ fn pointers_of_either_kind() {
             let kind = |address: u64| {
                 let mut kind = 0u32;
                 let which = Pointer::CU_POINTER_ATTRIBUTE_MEMORY_TYPE;
-                sys::cuPointerGetAttribute((&raw mut kind).cast(), which, address).result().map(|()| kind).ok()
+                sys::cuPointerGetAttribute((&raw mut kind).cast(), which, address)
+                    .result()
+                    .map(|()| kind)
+                    .ok()
             };
             assert_eq!((kind(p + 4), kind(pinned as u64 + 63)), (Some(2), Some(1)));
-            assert_eq!((kind(host.as_ptr() as u64), kind(pinned as u64 + 64)), (None, None));
-            let (mut owner, mut size, mut managed) = (null_mut(), 0usize, true);
+            assert_eq!(
+                (kind(host.as_ptr() as u64), kind(pinned as u64 + 64)),
+                (None, None)
+            );
+            let (mut owner, mut size, mut managed): (sys::CUcontext, usize, bool) =
+                (null_mut(), 0, true);
             let mut which = [
                 Pointer::CU_POINTER_ATTRIBUTE_CONTEXT,
                 Pointer::CU_POINTER_ATTRIBUTE_RANGE_SIZE,
                 Pointer::CU_POINTER_ATTRIBUTE_IS_MANAGED,
             ];
-            let mut places: [*mut c_void; 3] =
-                [(&raw mut owner).cast(), (&raw mut size).cast(), (&raw mut managed).cast()];
-            ok(sys::cuPointerGetAttributes(3, which.as_mut_ptr(), places.as_mut_ptr(), p));
+            let mut places: [*mut c_void; 3] = [
+                (&raw mut owner).cast(),
+                (&raw mut size).cast(),
+                (&raw mut managed).cast(),
+            ];
+            ok(sys::cuPointerGetAttributes(
+                3,
+                which.as_mut_ptr(),
+                places.as_mut_ptr(),
+                p,
+            ));
             assert_eq!((owner, size, managed), (context, 8, false));
-            ok(sys::cuPointerGetAttributes(3, which.as_mut_ptr(), places.as_mut_ptr(), host.as_ptr() as u64));
+            ok(sys::cuPointerGetAttributes(
+                3,
+                which.as_mut_ptr(),
+                places.as_mut_ptr(),
+                host.as_ptr() as u64,
+            ));
             assert_eq!((owner, size), (null_mut(), 0));
         }
     });
@@ -140,24 +173,36 @@ fn registered_memory() {
 
 #[test]
 fn allocation_in_stream_order() {
-    with_driver("allocation_in_stream_order", &[("PTXEMU_STREAMS", "lazy")], || {
-        start();
-        let stream = stream(1);
-        let (mut p, mut pool, mut used) = (0, null_mut(), 0u64);
-        let current = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT;
-        // SAFETY: places for all outputs.
-        unsafe {
-            ok(sys::cuMemAllocAsync(&mut p, 1000, stream));
-            ok(sys::cuDeviceGetMemPool(&mut pool, 0));
-            ok(sys::cuMemPoolGetAttribute(pool, current, (&raw mut used).cast()));
-            assert_eq!(used, 1000);
-            ok(sys::cuMemsetD8Async(p, 1, 1000, stream));
-            ok(sys::cuMemFreeAsync(p, stream));
-            assert_eq!(sys::cuMemFreeAsync(p, stream), INVALID);
-            assert_eq!(sys::cuMemsetD8Async(p, 1, 1000, stream), INVALID, "freed, though it is still there");
-            assert_eq!(live(c"allocations"), 1);
-            ok(sys::cuStreamSynchronize(stream));
-            assert_eq!(live(c"allocations"), 0);
-        }
-    });
+    with_driver(
+        "allocation_in_stream_order",
+        &[("PTXEMU_STREAMS", "lazy")],
+        || {
+            start();
+            let stream = stream(1);
+            let (mut p, mut pool, mut used) = (0, null_mut(), 0u64);
+            let current = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT;
+            // SAFETY: places for all outputs.
+            unsafe {
+                ok(sys::cuMemAllocAsync(&mut p, 1000, stream));
+                ok(sys::cuDeviceGetMemPool(&mut pool, 0));
+                ok(sys::cuMemPoolGetAttribute(
+                    pool,
+                    current,
+                    (&raw mut used).cast(),
+                ));
+                assert_eq!(used, 1000);
+                ok(sys::cuMemsetD8Async(p, 1, 1000, stream));
+                ok(sys::cuMemFreeAsync(p, stream));
+                assert_eq!(sys::cuMemFreeAsync(p, stream), INVALID);
+                assert_eq!(
+                    sys::cuMemsetD8Async(p, 1, 1000, stream),
+                    INVALID,
+                    "freed, though it is still there"
+                );
+                assert_eq!(live(c"allocations"), 1);
+                ok(sys::cuStreamSynchronize(stream));
+                assert_eq!(live(c"allocations"), 0);
+            }
+        },
+    );
 }

@@ -12,7 +12,8 @@ use common::raw::{Refused, load, load_text};
 use common::with_driver;
 use cudarc::driver::sys::{self, CUresult};
 
-const GOOD: &str = ".version 8.0\n.target sm_90\n.address_size 64\n.visible .entry empty() { ret; }\n";
+const GOOD: &str =
+    ".version 8.0\n.target sm_90\n.address_size 64\n.visible .entry empty() { ret; }\n";
 
 fn refused(text: &str) -> Refused {
     load_text(&CString::new(text).unwrap()).unwrap_err()
@@ -20,17 +21,28 @@ fn refused(text: &str) -> Refused {
 
 #[test]
 fn text_for_another_driver_or_device() {
-    let environment = [("PTXEMU_CAPABILITY", "9.0"), ("PTXEMU_DRIVER_VERSION", "12.4")];
+    let environment = [
+        ("PTXEMU_CAPABILITY", "9.0"),
+        ("PTXEMU_DRIVER_VERSION", "12.4"),
+    ];
     with_driver("text_for_another_driver_or_device", &environment, || {
         start();
         assert!(load_text(&CString::new(GOOD).unwrap()).is_ok());
         assert!(load_text(&CString::new(GOOD.replace("sm_90", "sm_90a")).unwrap()).is_ok());
         let newer = refused(&GOOD.replace("8.0", "8.5"));
         assert_eq!(newer.error, CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION);
-        assert!(newer.log.contains("line 1") && newer.log.contains("8.5"), "{}", newer.log);
+        assert!(
+            newer.log.contains("line 1") && newer.log.contains("8.5"),
+            "{}",
+            newer.log
+        );
         let foreign = refused(&GOOD.replace("sm_90", "sm_100a"));
         assert_eq!(foreign.error, CUresult::CUDA_ERROR_INVALID_PTX);
-        assert!(foreign.log.contains("line 2") && foreign.log.contains("sm_100a"), "{}", foreign.log);
+        assert!(
+            foreign.log.contains("line 2") && foreign.log.contains("sm_100a"),
+            "{}",
+            foreign.log
+        );
     });
 }
 
@@ -42,7 +54,11 @@ fn wrong_text_is_refused_with_its_line() {
         assert_eq!(syntax.error, CUresult::CUDA_ERROR_INVALID_PTX);
         assert!(syntax.log.contains("ptx:5"), "{}", syntax.log);
         let unknown = refused(&GOOD.replace("ret;", "\n\n  frobnicate.u32;\n ret;"));
-        assert!(unknown.log.contains("ptx:6") && unknown.log.contains("frobnicate"), "{}", unknown.log);
+        assert!(
+            unknown.log.contains("ptx:6") && unknown.log.contains("frobnicate"),
+            "{}",
+            unknown.log
+        );
         let nothing = refused("");
         assert_eq!(nothing.error, CUresult::CUDA_ERROR_INVALID_PTX);
     });
@@ -53,13 +69,18 @@ fn parameter_blocks_have_a_limit() {
     with_driver("parameter_blocks_have_a_limit", &[], || {
         start();
         let with = |version: &str, bytes: u32| {
-            let text = GOOD.replace("8.0", version).replace("()", &format!("(.param .align 64 .b8 block[{bytes}])"));
+            let text = GOOD
+                .replace("8.0", version)
+                .replace("()", &format!("(.param .align 64 .b8 block[{bytes}])"));
             load_text(&CString::new(text).unwrap()).map(|_| ())
         };
         assert!(with("8.1", 32_764).is_ok());
         assert!(with("8.1", 32_765).unwrap_err().log.contains("32765"));
         assert!(with("8.0", 4352).is_ok());
-        assert_eq!(with("8.0", 4353).unwrap_err().error, CUresult::CUDA_ERROR_INVALID_PTX);
+        assert_eq!(
+            with("8.0", 4353).unwrap_err().error,
+            CUresult::CUDA_ERROR_INVALID_PTX
+        );
     });
 }
 
@@ -100,7 +121,11 @@ fn fat_binaries_load_if_they_hold_text() {
         // The wrapper that nvcc places in a program: magic, version, pointer, file name.
         let wrapper = [0x1_4662_43B1_usize, text.as_ptr() as usize, 0];
         assert!(load(wrapper.as_ptr().cast()).is_ok());
-        for binary in [fat_binary(2, 0, &[0; 64]), fat_binary(1, 0x2000, padded.as_bytes()), fat_binary(1, 0, b"x")] {
+        for binary in [
+            fat_binary(2, 0, &[0; 64]),
+            fat_binary(1, 0x2000, padded.as_bytes()),
+            fat_binary(1, 0, b"x"),
+        ] {
             let refused = load(binary.as_ptr().cast()).unwrap_err();
             assert_eq!(refused.error, CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU);
         }
@@ -115,7 +140,10 @@ fn logs_are_cut_to_their_buffers() {
         let text = CString::new("nonsense").unwrap();
         for size in [0usize, 1, 5] {
             let mut log = [0xAAu8; 8];
-            let mut options = [Jit::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, Jit::CU_JIT_ERROR_LOG_BUFFER];
+            let mut options = [
+                Jit::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
+                Jit::CU_JIT_ERROR_LOG_BUFFER,
+            ];
             let mut values = [size as *mut _, log.as_mut_ptr().cast()];
             let mut module = std::ptr::null_mut();
             // SAFETY: all arrays live through the call.
@@ -141,10 +169,16 @@ fn names_that_do_not_exist() {
         unsafe {
             let result = sys::cuModuleGetFunction(&mut function, module, c"absent".as_ptr());
             assert_eq!(result, CUresult::CUDA_ERROR_NOT_FOUND);
-            assert_eq!(sys::cuModuleGetFunctionCount(&mut count, module), CUresult::CUDA_SUCCESS);
+            assert_eq!(
+                sys::cuModuleGetFunctionCount(&mut count, module),
+                CUresult::CUDA_SUCCESS
+            );
             assert_eq!(count, 1);
             assert_eq!(sys::cuModuleUnload(module), CUresult::CUDA_SUCCESS);
-            assert_eq!(sys::cuModuleUnload(module), CUresult::CUDA_ERROR_INVALID_HANDLE);
+            assert_eq!(
+                sys::cuModuleUnload(module),
+                CUresult::CUDA_ERROR_INVALID_HANDLE
+            );
         }
     });
 }

@@ -50,12 +50,21 @@ unsafe extern "C" {
     fn cuDevicePrimaryCtxRetain(context: *mut usize, device: i32) -> u32;
     fn cuCtxSetCurrent(context: usize) -> u32;
     fn cuModuleLoadData(module: *mut usize, image: *const c_void) -> u32;
-    fn cuModuleGetFunction(function: *mut usize, module: usize, name: *const std::ffi::c_char) -> u32;
+    fn cuModuleGetFunction(
+        function: *mut usize,
+        module: usize,
+        name: *const std::ffi::c_char,
+    ) -> u32;
     fn cuStreamCreate(stream: *mut usize, flags: u32) -> u32;
     fn cuMemAlloc_v2(address: *mut u64, size: usize) -> u32;
     fn cuMemsetD8_v2(address: u64, value: u8, size: usize) -> u32;
     fn cuMemcpyDtoH_v2(host: *mut c_void, address: u64, size: usize) -> u32;
-    fn cuLaunchKernelEx(config: *const Config, function: usize, params: *const *const c_void, extra: *const c_void) -> u32;
+    fn cuLaunchKernelEx(
+        config: *const Config,
+        function: usize,
+        params: *const *const c_void,
+        extra: *const c_void,
+    ) -> u32;
 }
 
 const FILL: &str = concat!(include_str!("ptx/fill.ptx"), "\0");
@@ -86,20 +95,37 @@ fn session() -> Session {
         ];
         assert_eq!(results, [0; 8]);
     }
-    Session { context, function, stream, p }
+    Session {
+        context,
+        function,
+        stream,
+        p,
+    }
 }
 
 /// Launches `n` times with a cluster attribute; returns nanoseconds and allocations of each.
 fn launch(session: &Session, n: u64, grid: u32) -> Result<(f64, u64), u32> {
     let value = 3u32;
-    let params = [(&raw const session.p).cast::<c_void>(), (&raw const value).cast()];
+    let params = [
+        (&raw const session.p).cast::<c_void>(),
+        (&raw const value).cast(),
+    ];
     let cluster = [4, 2 | 1 << 32, 1, 0, 0, 0, 0, 0, 0];
-    let config = Config { grid: [grid, 1, 1], block: [8, 1, 1], shared: 0, stream: session.stream, attributes: &cluster, count: 1 };
+    let config = Config {
+        grid: [grid, 1, 1],
+        block: [8, 1, 1],
+        shared: 0,
+        stream: session.stream,
+        attributes: &cluster,
+        count: 1,
+    };
     let before = ALLOCATIONS.get();
     let start = Instant::now();
     for _ in 0..n {
         // SAFETY: everything lives through the call.
-        match unsafe { cuLaunchKernelEx(&config, session.function, params.as_ptr(), std::ptr::null()) } {
+        match unsafe {
+            cuLaunchKernelEx(&config, session.function, params.as_ptr(), std::ptr::null())
+        } {
             0 => {}
             error => return Err(error),
         }
@@ -117,11 +143,28 @@ fn launches_are_checked_and_cost_little() {
     assert_eq!(allocations, 0);
     // A bound that only a lock, an allocation or a system call would break.
     assert!(nanoseconds < 2000.0, "{nanoseconds} ns per launch");
-    assert_eq!(launch(&session, 1, 3), Err(912), "the grid is no multiple of the cluster");
-    assert_eq!(launch(&Session { function: 99, ..session }, 1, 2), Err(400));
+    assert_eq!(
+        launch(&session, 1, 3),
+        Err(912),
+        "the grid is no multiple of the cluster"
+    );
+    assert_eq!(
+        launch(
+            &Session {
+                function: 99,
+                ..session
+            },
+            1,
+            2
+        ),
+        Err(400)
+    );
     let mut bytes = [0u8; 64];
     // SAFETY: the host memory is large enough.
-    assert_eq!(unsafe { cuMemcpyDtoH_v2(bytes.as_mut_ptr().cast(), session.p, 64) }, 0);
+    assert_eq!(
+        unsafe { cuMemcpyDtoH_v2(bytes.as_mut_ptr().cast(), session.p, 64) },
+        0
+    );
     assert_eq!(bytes, [7; 64], "nothing was executed, and the copy was");
     std::thread::scope(|scope| {
         for _ in 0..4 {

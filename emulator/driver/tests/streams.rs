@@ -18,7 +18,9 @@ const PER_THREAD: sys::CUstream = 2 as sys::CUstream;
 const LAZY: [(&str, &str); 1] = [("PTXEMU_STREAMS", "lazy")];
 
 fn fill(kernel: &Kernel, stream: sys::CUstream, p: u64, value: u32) {
-    kernel.launch(stream, [1; 3], [4, 1, 1], &mut params![p, value]).unwrap();
+    kernel
+        .launch(stream, [1; 3], [4, 1, 1], &mut params![p, value])
+        .unwrap();
 }
 
 fn filled(value: u32) -> Vec<u32> {
@@ -34,7 +36,11 @@ fn nothing_runs_before_it_is_waited_for() {
         fill(&kernel, free, p, 3);
         // SAFETY: the stream is alive.
         unsafe {
-            assert_eq!(read(p, 4), [0; 4], "a non-blocking stream has nothing to do with a copy in the legacy one");
+            assert_eq!(
+                read(p, 4),
+                [0; 4],
+                "a non-blocking stream has nothing to do with a copy in the legacy one"
+            );
             ok(sys::cuStreamSynchronize(free));
         }
         assert_eq!(read(p, 4), filled(3));
@@ -43,32 +49,40 @@ fn nothing_runs_before_it_is_waited_for() {
 
 #[test]
 fn the_legacy_stream_waits_for_blocking_streams() {
-    with_driver("the_legacy_stream_waits_for_blocking_streams", &LAZY, || {
-        start();
-        let kernel = Kernel::load(FILL, c"fill").unwrap();
-        let (p, blocking) = (words(&[0; 4]), stream(0));
-        for (stream, value) in [(blocking, 3), (PER_THREAD, 4), (LEGACY, 5)] {
-            fill(&kernel, stream, p, value);
-            assert_eq!(read(p, 4), filled(value));
-        }
-    });
+    with_driver(
+        "the_legacy_stream_waits_for_blocking_streams",
+        &LAZY,
+        || {
+            start();
+            let kernel = Kernel::load(FILL, c"fill").unwrap();
+            let (p, blocking) = (words(&[0; 4]), stream(0));
+            for (stream, value) in [(blocking, 3), (PER_THREAD, 4), (LEGACY, 5)] {
+                fill(&kernel, stream, p, value);
+                assert_eq!(read(p, 4), filled(value));
+            }
+        },
+    );
 }
 
 #[test]
 fn blocking_streams_wait_for_the_legacy_stream() {
     for order in ["lazy", "random:1", "random:2", "random:3", "random:4"] {
-        with_driver("blocking_streams_wait_for_the_legacy_stream", &[("PTXEMU_STREAMS", order)], || {
-            start();
-            let kernel = Kernel::load(FILL, c"fill").unwrap();
-            let (p, blocking) = (words(&[0; 4]), stream(0));
-            fill(&kernel, LEGACY, p, 1);
-            fill(&kernel, blocking, p, 2);
-            fill(&kernel, LEGACY, p, 3);
-            fill(&kernel, PER_THREAD, p, 4);
-            // SAFETY: no arguments.
-            unsafe { ok(sys::cuCtxSynchronize()) };
-            assert_eq!(read(p, 4), filled(4));
-        });
+        with_driver(
+            "blocking_streams_wait_for_the_legacy_stream",
+            &[("PTXEMU_STREAMS", order)],
+            || {
+                start();
+                let kernel = Kernel::load(FILL, c"fill").unwrap();
+                let (p, blocking) = (words(&[0; 4]), stream(0));
+                fill(&kernel, LEGACY, p, 1);
+                fill(&kernel, blocking, p, 2);
+                fill(&kernel, LEGACY, p, 3);
+                fill(&kernel, PER_THREAD, p, 4);
+                // SAFETY: no arguments.
+                unsafe { ok(sys::cuCtxSynchronize()) };
+                assert_eq!(read(p, 4), filled(4));
+            },
+        );
     }
 }
 
@@ -82,7 +96,11 @@ fn events_order_streams() {
         unsafe {
             fill(&kernel, first, p, 1);
             ok(sys::cuEventRecord(done, first));
-            assert_eq!(sys::cuEventQuery(event()), CUresult::CUDA_SUCCESS, "never recorded");
+            assert_eq!(
+                sys::cuEventQuery(event()),
+                CUresult::CUDA_SUCCESS,
+                "never recorded"
+            );
             ok(sys::cuStreamWaitEvent(second, done, 0));
             fill(&kernel, second, p, 2);
             // The wait was for the record of its time, not for this one.
@@ -102,7 +120,10 @@ fn asking_again_and_again_comes_to_an_end() {
         let (p, stream, done) = (words(&[0; 4]), stream(1), event());
         (0..3).for_each(|i| fill(&kernel, stream, p, i));
         let until_ready = |query: &dyn Fn() -> CUresult| {
-            let answers: Vec<_> = (0..10).map(|_| query()).take_while(|r| *r == CUresult::CUDA_ERROR_NOT_READY).collect();
+            let answers: Vec<_> = (0..10)
+                .map(|_| query())
+                .take_while(|r| *r == CUresult::CUDA_ERROR_NOT_READY)
+                .collect();
             assert!((1..10).contains(&answers.len()), "{answers:?}");
             ok(query());
         };
@@ -120,27 +141,39 @@ fn asking_again_and_again_comes_to_an_end() {
 
 #[test]
 fn pageable_memory_is_staged_and_pinned_memory_is_not() {
-    with_driver("pageable_memory_is_staged_and_pinned_memory_is_not", &LAZY, || {
-        start();
-        let (p, stream) = (words(&[0; 1]), stream(1));
-        let mut pageable = [1u32];
-        let mut pinned: *mut c_void = std::ptr::null_mut();
-        // SAFETY: the memory is alive until the stream has been waited for.
-        unsafe {
-            ok(sys::cuMemcpyHtoDAsync_v2(p, pageable.as_ptr().cast(), 4, stream));
-            pageable[0] = 2;
-            ok(sys::cuStreamSynchronize(stream));
-            assert_eq!((read(p, 1), pageable), (vec![1], [2]));
-            ok(sys::cuMemHostAlloc(&mut pinned, 4, 0));
-            pinned.cast::<u32>().write(3);
-            ok(sys::cuMemcpyHtoDAsync_v2(p, pinned, 4, stream));
-            pinned.cast::<u32>().write(4);
-            ok(sys::cuStreamSynchronize(stream));
-            assert_eq!(read(p, 1), [4]);
-            ok(sys::cuMemFreeHost(pinned));
-            assert_eq!(sys::cuMemFreeHost(pinned), CUresult::CUDA_ERROR_INVALID_VALUE);
-        }
-    });
+    with_driver(
+        "pageable_memory_is_staged_and_pinned_memory_is_not",
+        &LAZY,
+        || {
+            start();
+            let (p, stream) = (words(&[0; 1]), stream(1));
+            let mut pageable = [1u32];
+            let mut pinned: *mut c_void = std::ptr::null_mut();
+            // SAFETY: the memory is alive until the stream has been waited for.
+            unsafe {
+                ok(sys::cuMemcpyHtoDAsync_v2(
+                    p,
+                    pageable.as_ptr().cast(),
+                    4,
+                    stream,
+                ));
+                pageable[0] = 2;
+                ok(sys::cuStreamSynchronize(stream));
+                assert_eq!((read(p, 1), pageable), (vec![1], [2]));
+                ok(sys::cuMemHostAlloc(&mut pinned, 4, 0));
+                pinned.cast::<u32>().write(3);
+                ok(sys::cuMemcpyHtoDAsync_v2(p, pinned, 4, stream));
+                pinned.cast::<u32>().write(4);
+                ok(sys::cuStreamSynchronize(stream));
+                assert_eq!(read(p, 1), [4]);
+                ok(sys::cuMemFreeHost(pinned));
+                assert_eq!(
+                    sys::cuMemFreeHost(pinned),
+                    CUresult::CUDA_ERROR_INVALID_VALUE
+                );
+            }
+        },
+    );
 }
 
 unsafe extern "C" fn note(data: *mut c_void) {
@@ -159,7 +192,11 @@ fn host_functions() {
         let mut seen = [0u32; 2];
         // SAFETY: `seen` is alive until the stream has been waited for.
         unsafe {
-            ok(sys::cuLaunchHostFunc(stream, Some(note), (&raw mut seen).cast()));
+            ok(sys::cuLaunchHostFunc(
+                stream,
+                Some(note),
+                (&raw mut seen).cast(),
+            ));
             assert_eq!((&raw const seen).read_volatile()[0], 0);
             ok(sys::cuStreamSynchronize(stream));
             let [calls, result] = (&raw const seen).read_volatile();

@@ -42,10 +42,10 @@ fn copy_async(stream: CUstream, null: CUstream, mut copy: Copy) -> Outcome {
     if stream.is_capturing() {
         return stream::submit(&stream, Work::Copy(Arc::new(copy)));
     }
-    if copy.to_pageable()? {
+    if copy.writes_pageable()? {
         return stream::submit_and_wait(&stream, Work::Copy(Arc::new(copy)));
     }
-    if copy.from_pageable()? {
+    if copy.reads_pageable()? {
         copy.stage();
     }
     stream::submit(&stream, Work::Copy(Arc::new(copy)))

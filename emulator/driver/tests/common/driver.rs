@@ -40,7 +40,13 @@ pub fn words(values: &[u32]) -> sys::CUdeviceptr {
 pub fn read(address: sys::CUdeviceptr, count: usize) -> Vec<u32> {
     let mut values = vec![0u32; count];
     // SAFETY: the target is as large as said.
-    unsafe { ok(sys::cuMemcpyDtoH_v2(values.as_mut_ptr().cast(), address, count * 4)) };
+    unsafe {
+        ok(sys::cuMemcpyDtoH_v2(
+            values.as_mut_ptr().cast(),
+            address,
+            count * 4,
+        ))
+    };
     values
 }
 
@@ -61,7 +67,11 @@ pub fn event() -> sys::CUevent {
 }
 
 /// A launch configuration for `cuLaunchKernelEx`.
-pub fn config(grid: u32, block: u32, attributes: &mut [sys::CUlaunchAttribute]) -> sys::CUlaunchConfig {
+pub fn config(
+    grid: u32,
+    block: u32,
+    attributes: &mut [sys::CUlaunchAttribute],
+) -> sys::CUlaunchConfig {
     sys::CUlaunchConfig {
         gridDimX: grid,
         gridDimY: 1,
@@ -88,11 +98,23 @@ pub fn attribute(id: sys::CUlaunchAttributeID, words: [u32; 3]) -> sys::CUlaunch
 }
 
 /// An exported function by name.
-pub fn symbol(name: &CStr, version: i32, flags: u64) -> (*mut c_void, sys::CUdriverProcAddressQueryResult) {
+pub fn symbol(
+    name: &CStr,
+    version: i32,
+    flags: u64,
+) -> (*mut c_void, sys::CUdriverProcAddressQueryResult) {
     let mut pointer = std::ptr::null_mut();
     let mut status = sys::CUdriverProcAddressQueryResult::CU_GET_PROC_ADDRESS_SUCCESS;
     // SAFETY: places for both outputs.
-    unsafe { ok(sys::cuGetProcAddress_v2(name.as_ptr(), &mut pointer, version, flags, &mut status)) };
+    unsafe {
+        ok(sys::cuGetProcAddress_v2(
+            name.as_ptr(),
+            &mut pointer,
+            version,
+            flags,
+            &mut status,
+        ))
+    };
     (pointer, status)
 }
 
@@ -100,7 +122,9 @@ pub fn symbol(name: &CStr, version: i32, flags: u64) -> (*mut c_void, sys::CUdri
 pub fn live(kind: &CStr) -> u64 {
     // SAFETY: the driver is loaded, and the function has this signature.
     unsafe {
-        let live = sys::culib().get::<unsafe extern "C" fn(*const std::ffi::c_char) -> u64>(b"ptxemu_live").unwrap();
+        let live = sys::culib()
+            .get::<unsafe extern "C" fn(*const std::ffi::c_char) -> u64>(b"ptxemu_live")
+            .unwrap();
         live(kind.as_ptr())
     }
 }
@@ -109,7 +133,9 @@ pub fn live(kind: &CStr) -> u64 {
 pub fn fail(rules: &CStr) -> u32 {
     // SAFETY: the driver is loaded, and the function has this signature.
     unsafe {
-        let fail = sys::culib().get::<unsafe extern "C" fn(*const std::ffi::c_char) -> u32>(b"ptxemu_fail").unwrap();
+        let fail = sys::culib()
+            .get::<unsafe extern "C" fn(*const std::ffi::c_char) -> u32>(b"ptxemu_fail")
+            .unwrap();
         fail(rules.as_ptr())
     }
 }
