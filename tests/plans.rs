@@ -4,7 +4,7 @@ use nvfp4gen::choose::choose;
 use nvfp4gen::emit;
 use nvfp4gen::plan::target::{SM_100A, TARGETS};
 use nvfp4gen::plan::{Plan, Target};
-use nvfp4gen::problem::{Set, ShapeFile};
+use nvfp4gen::problem::{Group, OutputType, Set, ShapeFile, Weights};
 use std::path::Path;
 
 fn sets(file: &str) -> Vec<Set> {
@@ -14,6 +14,15 @@ fn sets(file: &str) -> Vec<Set> {
     ShapeFile::read(&path)
         .unwrap_or_else(|e| panic!("{e}"))
         .sets
+}
+
+fn uniform(name: &str, m: &[u32], n: u32, k: u32) -> Set {
+    Set {
+        name: name.to_owned(),
+        groups: m.iter().map(|&m| Group { m, n, k }).collect(),
+        output: OutputType::F16,
+        weights: Weights::Dynamic,
+    }
 }
 
 fn planned(set: &Set, target: Target) -> Plan {
@@ -95,7 +104,7 @@ fn tiles_cover_every_output_once() {
 #[test]
 fn token_tiles_cost_what_they_hold() {
     let width = |m: u32| {
-        let set = Set::uniform("width", &[m], 4096, 7168);
+        let set = uniform("width", &[m], 4096, 7168);
         let widths: Vec<_> = planned(&set, SM_100A)
             .token_tiles
             .iter()
@@ -114,8 +123,7 @@ fn token_tiles_cost_what_they_hold() {
 fn code_does_not_grow_with_groups() {
     let code = |groups: u32| {
         let m: Vec<_> = (0..groups).map(|g| 8 + 16 * (g % 23)).collect();
-        let kernel =
-            emit::kernel(&planned(&Set::uniform("groups", &m, 1024, 2048), SM_100A)).unwrap();
+        let kernel = emit::kernel(&planned(&uniform("groups", &m, 1024, 2048), SM_100A)).unwrap();
         kernel
             .ptx
             .lines()
@@ -147,6 +155,10 @@ fn generation_is_deterministic_for_every_target() {
 
 #[test]
 fn too_many_groups_break_a_named_rule() {
-    let set = Set::uniform("crowd", &vec![16; 117], 128, 256);
-    assert_eq!(choose(&set, SM_100A).unwrap_err().to_string(), "");
+    let refusal = |groups| {
+        let set = uniform("crowd", &vec![16; groups], 128, 256);
+        choose(&set, SM_100A).err().map(|e| e.to_string())
+    };
+    assert_eq!(refusal(117), None);
+    insta::assert_snapshot!(refusal(118).unwrap(), @"");
 }

@@ -8,7 +8,7 @@ impl Plan {
     pub fn summary(&self) -> String {
         let s = &self.shared;
         format!(
-            "{} tiles on {} CTAs, {} stages of {} bytes, {} accumulators of {} columns",
+            "tiles: {}, CTAs: {}, stages: {} of {} bytes, accumulators: {} of {} columns",
             self.schedule.tiles.len(),
             self.schedule.ctas.len(),
             s.stages,
@@ -63,7 +63,7 @@ impl Plan {
         let lengths = || self.schedule.ctas.iter().map(|r| r.end - r.start);
         writeln!(
             f,
-            "\nschedule: {} tiles on {} CTAs, {} to {} each",
+            "\nschedule: tiles {}, CTAs {}, {} to {} tiles each",
             self.schedule.tiles.len(),
             self.schedule.ctas.len(),
             lengths().min().unwrap_or(0),
@@ -76,7 +76,7 @@ impl Plan {
         writeln!(f, "shared memory: {} bytes", s.bytes)?;
         writeln!(
             f,
-            "  {:>6}  {} stages of {} bytes:",
+            "  {:>6}  stages: {} of {} bytes",
             0, s.stages, s.stage.bytes
         )?;
         writeln!(f, "          weights 0, tokens {}", s.stage.tokens)?;
@@ -101,7 +101,7 @@ impl Plan {
         writeln!(f, "tensor memory: {} columns", t.columns)?;
         writeln!(
             f,
-            "  {:>6}  {} accumulators of {} columns",
+            "  {:>6}  accumulators: {} of {} columns",
             0, t.accumulators, t.pitch
         )?;
         writeln!(
