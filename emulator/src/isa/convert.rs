@@ -83,7 +83,11 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     let from = f.take_map(kind).ok_or_else(|| unknown(f))?;
     match (to, from) {
         (Kind::Pair(format), Kind::Plain(Ty::F32)) => pack(f, format, style),
-        (Kind::Pair(format), Kind::Pair(wide @ (F16 | BF16))) => repack(f, format, wide, style),
+        (Kind::Pair(to), Kind::Pair(from))
+            if matches!(to, F16 | BF16) || matches!(from, F16 | BF16) =>
+        {
+            repack(f, to, from, style)
+        }
         (Kind::Ue8m0Pair, Kind::Plain(Ty::F32)) => pack_scales(f, style),
         (Kind::Pair(BF16), Kind::Ue8m0Pair) => f.map1(|a: u32| {
             let one =

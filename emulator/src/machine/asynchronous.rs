@@ -522,7 +522,22 @@ impl ClusterState {
             .get(&(agent.thread(), bulk))
             .copied()
             .unwrap_or(0);
-        let limit = committed.saturating_sub(keep);
+        self.complete_groups(grid, agent, bulk, committed.saturating_sub(keep))
+    }
+
+    /// Completes every `cp.async` of the thread, committed or not.
+    pub fn wait_all(&mut self, grid: &Grid<'_>, agent: Agent) -> Result<(), FaultKind> {
+        self.complete_groups(grid, agent, false, u32::MAX)
+    }
+
+    /// Completes the thread's groups with numbers below `limit`.
+    fn complete_groups(
+        &mut self,
+        grid: &Grid<'_>,
+        agent: Agent,
+        bulk: bool,
+        limit: u32,
+    ) -> Result<(), FaultKind> {
         let due = |op: &AsyncOp| {
             op.agent.thread() == agent.thread()
                 && op.work.group_kind() == Some(bulk)

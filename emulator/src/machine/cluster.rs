@@ -84,12 +84,8 @@ pub(crate) struct ClusterState {
 
 impl Cta {
     fn new(id: [u32; 3], shared_bytes: u32, live_warps: u32) -> Self {
-        let shared = POISON
-            .iter()
-            .copied()
-            .cycle()
-            .take(shared_bytes as usize)
-            .collect();
+        let mut shared = POISON.repeat(shared_bytes as usize / 4 + 1);
+        shared.truncate(shared_bytes as usize);
         Cta {
             id,
             shared,
