@@ -114,6 +114,27 @@ impl Work {
         }
     }
 
+    /// What is illegal whenever the operation may happen, so that it is found where it is issued.
+    pub fn check(&self) -> Result<(), FaultKind> {
+        match self {
+            Work::BulkLoad {
+                src: address,
+                bytes,
+                ..
+            }
+            | Work::BulkStore {
+                dst: address,
+                bytes,
+                ..
+            } => check_bulk(*address, *bytes),
+            Work::TensorCopy { matrix, .. } => SharedMatrix::decode_sm100(*matrix)
+                .map(|_| ())
+                .map_err(|e| FaultKind::engine(e.into())),
+            Work::Multiply(mma) => mma.decode().map(|_| ()).map_err(FaultKind::engine),
+            _ => Ok(()),
+        }
+    }
+
     fn is_tensor_core(&self) -> bool {
         matches!(
             self,
