@@ -122,7 +122,7 @@ fn small(f: &mut Form<'_>) -> Decoded {
     if !(size == 16 || !bypass && matches!(size, 4 | 8)) {
         return Err(f.invalid("copies 4, 8 or 16 bytes; `.cg` only 16"));
     }
-    let operands = f.count() - usize::from(policy);
+    let operands = f.count().saturating_sub(usize::from(policy));
     let valid = if operands > 3 {
         f.src(3, Ty::B32)?
     } else {
