@@ -1,0 +1,120 @@
+//! Whether a case came out as its header says.
+
+use ptx_emulator::{Fault, FaultKind, Schedule};
+
+use super::case::{Case, Expect};
+use super::emulate::{Outcome, run, schedules};
+
+/// The names of README.md that a reported kind may stand for. One name each would be better: as soon as the emulator
+/// gives its faults names, this becomes a call of that.
+fn names(kind: &FaultKind) -> &'static [&'static str] {
+    match kind {
+        FaultKind::OutOfBounds { .. } => &["out-of-bounds"],
+        FaultKind::Misaligned { .. } => &["misaligned"],
+        FaultKind::Operand(_) => &["illegal-operand"],
+        FaultKind::Illegal(_) => &[
+            "illegal-matrix-descriptor",
+            "illegal-instruction-descriptor",
+            "swizzle-alignment",
+            "unequal-scale-copies",
+            "illegal-operand",
+            "misaligned",
+            "out-of-bounds",
+            "tensor-memory-unallocated",
+            "tensor-memory-lanes",
+            "tensor-memory-allocation",
+        ],
+        FaultKind::Divergence(_) => &["divergence"],
+        FaultKind::Mbarrier(_) => &[
+            "mbarrier-uninitialised",
+            "mbarrier-over-arrival",
+            "mbarrier-transaction-overflow",
+            "mbarrier-invalidated",
+            "mbarrier-reinitialised",
+            "mbarrier-overwritten",
+            "mbarrier-phase-missed",
+            "expect-tx-mismatch",
+            "illegal-operand",
+        ],
+        FaultKind::Barrier(_) => &["barrier-misuse"],
+        FaultKind::TensorMemoryLeak(_) => &["tensor-memory-leak"],
+        FaultKind::Deadlock(_) => &["deadlock"],
+        FaultKind::InFlight(_) => &["exit-in-flight", "exit-while-peer-accesses"],
+        FaultKind::Trap => &["trap"],
+        FaultKind::InstructionLimit(_) => &["instruction-limit"],
+        FaultKind::Unsupported(_) => &[],
+    }
+}
+
+/// Every line that a report names, the place of the fault first.
+fn lines(fault: &Fault) -> Vec<u32> {
+    let text = fault.to_string();
+    let behind = text.split("line ").skip(1);
+    let digits = behind.map(|t| {
+        t.split(|c: char| !c.is_ascii_digit())
+            .next()
+            .unwrap_or_default()
+    });
+    let named = digits.filter_map(|d| d.parse().ok());
+    std::iter::once(fault.site.line).chain(named).collect()
+}
+
+/// `None` if the case is as it should be, else what is wrong with it, for the table.
+pub fn miss(case: &Case) -> Option<String> {
+    let all = schedules(&case.schedules);
+    let complaints: Vec<Option<String>> = all.iter().map(|(_, s)| complaint(case, *s)).collect();
+    let seen = complaints.iter().any(|c| c.is_none());
+    let tolerated = |c: &String| !case.every && seen && c.starts_with(UNSEEN);
+    let bad: Vec<usize> = (0..all.len())
+        .filter(|&i| complaints[i].as_ref().is_some_and(|c| !tolerated(c)))
+        .collect();
+    let first = *bad.first()?;
+    let text = complaints[first].clone().unwrap_or_default();
+    Some(format!(
+        "{} of {} schedules, first {}: {text}",
+        bad.len(),
+        all.len(),
+        all[first].0
+    ))
+}
+
+const UNSEEN: &str = "nothing reported";
+
+fn complaint(case: &Case, schedule: Schedule) -> Option<String> {
+    match (&case.expect, run(case, schedule)) {
+        (_, Outcome::NotRun(why)) => Some(why),
+        (Expect::Values(_), Outcome::Completed(wrong)) => {
+            (!wrong.is_empty()).then(|| wrong.join("; "))
+        }
+        (Expect::Values(_), Outcome::Fault(fault)) => Some(format!("false alarm: {fault}")),
+        (Expect::Fault { kinds, .. }, Outcome::Completed(_)) => {
+            Some(format!("{UNSEEN}, expected {}", kinds.join("|")))
+        }
+        (
+            Expect::Fault {
+                kinds,
+                lines,
+                others,
+            },
+            Outcome::Fault(fault),
+        ) => judge(&fault, kinds, lines, others).map(|why| format!("{why}: {fault}")),
+    }
+}
+
+/// The kind must be one of `kinds`, the place one of either party, and the report must name both parties.
+fn judge(fault: &Fault, kinds: &[String], expected: &[u32], others: &[u32]) -> Option<String> {
+    if !names(&fault.kind)
+        .iter()
+        .any(|n| kinds.iter().any(|k| k == n))
+    {
+        return Some(format!("expected {}", kinds.join("|")));
+    }
+    let named = lines(fault);
+    let party = |line: &u32| expected.contains(line) || others.contains(line);
+    if !expected.is_empty() && !party(&named[0]) {
+        return Some(format!("expected line {expected:?}"));
+    }
+    let both = others.is_empty()
+        || named.iter().any(|n| others.contains(n)) && named.iter().any(|n| expected.contains(n));
+    (!both).then(|| format!("does not name line {expected:?} and line {others:?}"))
+}
