@@ -68,10 +68,12 @@ pub fn miss(case: &Case) -> Option<String> {
     let bad: Vec<usize> = (0..all.len())
         .filter(|&i| complaints[i].as_ref().is_some_and(|c| !tolerated(c)))
         .collect();
-    let first = *bad.first()?;
+    // A wrong report says more than none.
+    let telling = |&&i: &&usize| complaints[i].as_ref().is_some_and(|c| !c.starts_with(UNSEEN));
+    let first = *bad.iter().find(telling).or(bad.first())?;
     let text = complaints[first].clone().unwrap_or_default();
     Some(format!(
-        "{} of {} schedules, first {}: {text}",
+        "{} of {} schedules, e.g. {}: {text}",
         bad.len(),
         all.len(),
         all[first].0
