@@ -95,8 +95,8 @@ fn every_kind_has_cases_and_every_wrong_kernel_a_twin() {
     let mut expected = BTreeSet::new();
     for case in &all {
         let faulty = match &case.expect {
-            Expect::Fault { kinds, .. } => {
-                expected.extend(kinds.iter().map(String::as_str));
+            Expect::Fault(fault) => {
+                expected.extend(fault.kinds.iter().map(String::as_str));
                 true
             }
             Expect::Values(values) => {

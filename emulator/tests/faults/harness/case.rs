@@ -55,14 +55,23 @@ pub struct Map {
 }
 
 pub enum Expect {
-    /// Any of these kinds; the lines at which the report may be, and those it must name as the other party.
-    Fault {
-        kinds: Vec<String>,
-        lines: Vec<u32>,
-        others: Vec<u32>,
-    },
+    Fault(Expected),
     /// Buffer, elements, formula.
     Values(Vec<(String, std::ops::Range<usize>, String)>),
+}
+
+/// A fault as the header describes it.
+#[derive(Default)]
+pub struct Expected {
+    /// Any of these kinds.
+    pub kinds: Vec<String>,
+    /// The lines of the two parties: the report is at one of them and names both.
+    pub lines: Vec<u32>,
+    pub others: Vec<u32>,
+    /// `%ctaid.x`, warp and lane of the report.
+    pub cta: Option<u32>,
+    pub warp: Option<u32>,
+    pub lane: Option<u32>,
 }
 
 /// All cases, sorted by name.
@@ -158,7 +167,7 @@ impl Case {
 
     fn expectation(&mut self, value: &str) -> Result<(), String> {
         if let Some(fault) = value.strip_prefix("fault ") {
-            self.expect = self.fault(fault)?;
+            self.expect = Expect::Fault(self.fault(fault)?);
             return Ok(());
         }
         let (target, formula) = value.split_once(" = ").ok_or("needs ` = formula`")?;
@@ -181,12 +190,12 @@ impl Case {
         }
         match &mut self.expect {
             Expect::Values(values) => values.push((name.into(), range, formula.into())),
-            Expect::Fault { .. } => return Err("a fault and values".into()),
+            Expect::Fault(_) => return Err("a fault and values".into()),
         }
         Ok(())
     }
 
-    fn fault(&self, value: &str) -> Result<Expect, String> {
+    fn fault(&self, value: &str) -> Result<Expected, String> {
         let mut words = value.split(' ');
         let kinds = words
             .next()
@@ -194,38 +203,43 @@ impl Case {
             .split('|')
             .map(String::from)
             .collect();
-        let (mut lines, mut others) = (Vec::new(), Vec::new());
+        let mut expected = Expected {
+            kinds,
+            ..Expected::default()
+        };
         for word in words {
-            let (key, markers) = word.split_once('=').ok_or("needs line= or other=")?;
-            let target = if key == "line" {
-                &mut lines
-            } else {
-                &mut others
-            };
-            for marker in markers.split('|') {
-                target.extend(self.marked(marker)?);
+            let (key, value) = word
+                .split_once('=')
+                .ok_or("needs key=value behind the kind")?;
+            match key {
+                "line" => expected.lines = self.marked(value)?,
+                "other" => expected.others = self.marked(value)?,
+                "cta" => expected.cta = Some(number(value)? as u32),
+                "warp" => expected.warp = Some(number(value)? as u32),
+                "lane" => expected.lane = Some(number(value)? as u32),
+                _ => return Err(format!("unknown key {key}")),
             }
         }
-        Ok(Expect::Fault {
-            kinds,
-            lines,
-            others,
-        })
+        Ok(expected)
     }
 
-    /// The lines that end in `//<-- marker`.
-    fn marked(&self, marker: &str) -> Result<Vec<u32>, String> {
-        let tail = format!("//<-- {marker}");
-        let numbered = self.text.lines().zip(1..);
-        let lines: Vec<u32> = numbered
-            .filter(|(l, _)| l.ends_with(&tail))
-            .map(|(_, n)| n)
-            .collect();
-        if lines.is_empty() {
-            Err(format!("no line is marked `{tail}`"))
-        } else {
-            Ok(lines)
+    /// The lines that end in `//<-- A`, for markers such as `A` or `A|B`.
+    fn marked(&self, markers: &str) -> Result<Vec<u32>, String> {
+        let mut lines = Vec::new();
+        for marker in markers.split('|') {
+            let tail = format!("//<-- {marker}");
+            let before = lines.len();
+            let numbered = self.text.lines().zip(1..);
+            lines.extend(
+                numbered
+                    .filter(|(line, _)| line.ends_with(&tail))
+                    .map(|(_, n)| n),
+            );
+            if lines.len() == before {
+                return Err(format!("no line is marked `{tail}`"));
+            }
         }
+        Ok(lines)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ptx_emulator::{Fault, FaultKind, Schedule};
 
-use super::case::{Case, Expect};
+use super::case::{Case, Expect, Expected};
 use super::emulate::{Outcome, run, schedules};
 
 /// The names of README.md that a reported kind may stand for. One name each would be better: as soon as the emulator
@@ -109,22 +109,23 @@ fn complaint(case: &Case, schedule: Schedule) -> Option<String> {
             (!wrong.is_empty()).then(|| wrong.join("; "))
         }
         (Expect::Values(_), Outcome::Fault(fault)) => Some(format!("false alarm: {fault}")),
-        (Expect::Fault { kinds, .. }, Outcome::Completed(_)) => {
-            Some(format!("{UNSEEN}, expected {}", kinds.join("|")))
+        (Expect::Fault(expected), Outcome::Completed(_)) => {
+            Some(format!("{UNSEEN}, expected {}", expected.kinds.join("|")))
         }
-        (
-            Expect::Fault {
-                kinds,
-                lines,
-                others,
-            },
-            Outcome::Fault(fault),
-        ) => judge(&fault, kinds, lines, others).map(|why| format!("{why}: {fault}")),
+        (Expect::Fault(expected), Outcome::Fault(fault)) => {
+            judge(&fault, expected).map(|why| format!("{why}: {fault}"))
+        }
     }
 }
 
-/// The kind must be one of `kinds`, the place one of either party, and the report must name both parties.
-fn judge(fault: &Fault, kinds: &[String], expected: &[u32], others: &[u32]) -> Option<String> {
+/// What the report lacks or has wrong.
+fn judge(fault: &Fault, expected: &Expected) -> Option<String> {
+    let Expected {
+        kinds,
+        lines: expected_lines,
+        others,
+        ..
+    } = expected;
     if !names(&fault.kind)
         .iter()
         .any(|n| kinds.iter().any(|k| k == n))
@@ -132,11 +133,22 @@ fn judge(fault: &Fault, kinds: &[String], expected: &[u32], others: &[u32]) -> O
         return Some(format!("expected {}", kinds.join("|")));
     }
     let named = lines(fault);
-    let party = |line: &u32| expected.contains(line) || others.contains(line);
-    if !expected.is_empty() && !party(&named[0]) {
-        return Some(format!("expected line {expected:?}"));
+    let party = |line: &u32| expected_lines.contains(line) || others.contains(line);
+    if !expected_lines.is_empty() && !party(&named[0]) {
+        return Some(format!("expected line {expected_lines:?}"));
     }
-    let both = others.is_empty()
-        || named.iter().any(|n| others.contains(n)) && named.iter().any(|n| expected.contains(n));
-    (!both).then(|| format!("does not name line {expected:?} and line {others:?}"))
+    let names_one = |of: &[u32]| of.is_empty() || named.iter().any(|n| of.contains(n));
+    if !names_one(expected_lines) || !names_one(others) {
+        return Some(format!(
+            "does not name lines {expected_lines:?} and {others:?}"
+        ));
+    }
+    let wanted = [expected.cta, expected.warp, expected.lane];
+    let found = [
+        Some(fault.site.cta[0]),
+        Some(fault.site.warp),
+        fault.site.lane,
+    ];
+    let differs = std::iter::zip(wanted, found).any(|(w, f)| w.is_some() && w != f);
+    differs.then(|| format!("expected CTA, warp, lane {wanted:?}"))
 }
