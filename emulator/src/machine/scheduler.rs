@@ -343,9 +343,12 @@ fn run_fragment(
     };
     let flow = instruction.op.execute(&mut step);
     let lane = step.lane;
-    let flow = flow.map_err(|kind| Fault {
-        kind,
-        site: site(warp, state, grid, pc, lane),
+    let flow = flow.map_err(|kind| {
+        let here = site(warp, state, grid, pc, lane);
+        Fault {
+            kind,
+            site: state.blame.take().unwrap_or(here),
+        }
     })?;
     follow(warp, state, index, guarded, flow).map_err(|kind| Fault {
         kind,
