@@ -39,3 +39,16 @@ pub const UNIT_EXPONENT: i32 = -20;
 
 /// The reference's unit, 2^-20, as a number.
 pub const UNIT: f64 = 1.0 / (1u64 << 20) as f64;
+
+/// Refuses a K for which there is no tensor-core step or no exact reference.
+///
+/// # Errors
+/// If K is not a multiple of [`STEP`] from [`STEP`] to [`MAX_K`].
+pub fn check_depth(k: usize) -> Result<(), NumericsError> {
+    let good = k != 0 && k.is_multiple_of(STEP) && k <= MAX_K;
+    if good {
+        Ok(())
+    } else {
+        Err(NumericsError::Depth { k })
+    }
+}

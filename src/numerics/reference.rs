@@ -4,7 +4,7 @@
 //! in order holds in its accumulator, and the largest exponent to which the tensor core aligns its addends.
 
 use super::panel::{self, LANES, Panel, QUAD, Rows};
-use super::{BLOCK, MAX_K, NumericsError, STEP, e4m3};
+use super::{BLOCK, NumericsError, check_depth, e4m3};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ impl<'a> Operand<'a> {
     /// An operand of `codes` [rows, k/2], packed E2M1, and `scales` [rows, k/16], UE4M3.
     ///
     /// # Errors
-    /// If K is not a multiple of 64 from 64 to [`MAX_K`], if a buffer has the wrong length, or if a scale's sign
+    /// If K is not a multiple of 64 from 64 to [`super::MAX_K`], if a buffer has the wrong length, or if a scale's sign
     /// bit is set. NaN scales are allowed, and make every element they touch NaN.
     pub fn new(
         rows: usize,
@@ -29,9 +29,7 @@ impl<'a> Operand<'a> {
         codes: &'a [u8],
         scales: &'a [u8],
     ) -> Result<Self, NumericsError> {
-        if k == 0 || !k.is_multiple_of(STEP) || k > MAX_K {
-            return Err(NumericsError::Depth { k });
-        }
+        check_depth(k)?;
         check_len("packed E2M1 data", rows * k / 2, codes.len())?;
         check_len("plain scales", rows * k / BLOCK, scales.len())?;
         if let Some(index) = e4m3::first_signed(scales) {
