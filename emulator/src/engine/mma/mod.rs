@@ -1,0 +1,94 @@
+//! Matrix multiplication: one whole `tcgen05.mma` or `wgmma.mma_async` at a time.
+
+pub mod block_scaled;
+pub mod scalar;
+pub mod wgmma;
+
+use std::fmt;
+
+use super::Error;
+use super::descriptor::{CtaGroup, Instruction, Kind, ScaleVector};
+use super::tensor_memory::TensorMemory;
+
+/// Where `tcgen05.mma` finds A.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AOperand {
+    /// A shared-memory matrix descriptor.
+    Shared(u64),
+    /// A tensor address.
+    Tensor(u32),
+}
+
+/// Scale operands of a block-scaled `tcgen05.mma`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScaleOperands {
+    /// `.scale_vec`.
+    pub vector: ScaleVector,
+    /// Tensor address of SFA (bits 30-31 are ignored).
+    pub a: u32,
+    /// Tensor address of SFB.
+    pub b: u32,
+}
+
+/// The operands of one `tcgen05.mma`, as the instruction has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mma {
+    /// `.kind`.
+    pub kind: Kind,
+    /// `.cta_group`.
+    pub group: CtaGroup,
+    /// Tensor address of D.
+    pub d: u32,
+    /// A.
+    pub a: AOperand,
+    /// Shared-memory matrix descriptor of B.
+    pub b: u64,
+    /// Instruction descriptor.
+    pub instruction: u32,
+    /// For block-scaled kinds.
+    pub scales: Option<ScaleOperands>,
+    /// enable-input-d.
+    pub accumulate: bool,
+    /// disable-output-lane: bit l of the mask keeps lane l of D as it is (four words per CTA of the group).
+    pub disabled_lanes: [u32; 8],
+    /// scale-input-d: D is multiplied by 2^-this first (kinds f16 and tf32, 0 to 15).
+    pub scale_input_d: u32,
+}
+
+/// The memories of one CTA that takes part.
+#[derive(Debug)]
+pub struct Cta<'a> {
+    /// Its shared window.
+    pub shared: &'a [u8],
+    /// Its tensor memory.
+    pub tensor: &'a mut TensorMemory,
+}
+
+impl Mma {
+    /// The decoded instruction descriptor, checked.
+    pub fn decode(&self) -> Result<Instruction, Error> {
+        Ok(Instruction::decode(
+            self.instruction,
+            self.kind,
+            self.group,
+            self.scales.map(|s| s.vector),
+        )?)
+    }
+    /// Computes the whole operation. `ctas` holds one CTA, or for `CtaGroup::Two` the pair with the even rank first.
+    pub fn execute(&self, ctas: &mut [Cta<'_>]) -> Result<(), Error> {
+        todo!("{ctas:?}")
+    }
+}
+
+/// Why a multiplication is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MmaError {
+    /// Not implemented.
+    Unsupported(String),
+}
+
+impl fmt::Display for MmaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
