@@ -3,7 +3,7 @@
 //! - [`e2m1`]: the 4-bit data type and its packing, two codes per byte;
 //! - [`e4m3`]: the 8-bit scale type, read as unsigned (UE4M3);
 //! - [`scales`]: scale factors in plain form and in the tensor core's blocked "128x4" form;
-//! - [`reference`]: the grouped GEMM of one group in exact integers;
+//! - [`mod@reference`]: the grouped GEMM of one group in exact integers;
 //! - [`round`]: one rounding from the exact integer to the output type.
 //!
 //! This house imports no other.
