@@ -8,7 +8,7 @@ use ptx_emulator::engine::mma::block_scaled::Tile;
 fn main() {
     for (m, n) in [(128, 256), (128, 128), (128, 64), (128, 16)] {
         let bytes = |count: usize, seed: usize| -> Vec<u8> {
-            (0..count).map(|i| (i * 7919 + seed >> 3) as u8).collect()
+            (0..count).map(|i| ((i * 7919 + seed) >> 3) as u8).collect()
         };
         let (a, b) = (bytes(m * 32, 1), bytes(n * 32, 2));
         let scales_a: Vec<[u8; 4]> = (0..m).map(|i| [0x30 + (i % 16) as u8; 4]).collect();

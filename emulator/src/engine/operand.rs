@@ -51,7 +51,7 @@ pub fn fetch_mn_major(
         ));
     }
     // From the middle of an atom the rows must not run into the next one, which is `leading` bytes away.
-    let from_middle = matrix.start % matrix.swizzle.span() != 0;
+    let from_middle = !matrix.start.is_multiple_of(matrix.swizzle.span());
     check_inside_atom(
         matrix,
         if from_middle {

@@ -123,6 +123,9 @@ impl BoxCopy {
             return Err(TmaError::SharedAlignment(shared));
         }
         let row_bytes = map.inner_box_bytes();
+        if row_bytes == 0 || !row_bytes.is_multiple_of(16) {
+            return Err(TmaError::InnerBox(row_bytes));
+        }
         let end = u64::from(shared) + u64::from(row_bytes) * rows;
         if end > u64::from(window) {
             return Err(TmaError::SharedBounds {
@@ -299,9 +302,9 @@ fn check_column(map: &TensorMap, column: i32) -> Result<(), TmaError> {
 /// Global address of element 0 of the inner dimension in the box's inner row number `row`.
 fn tiled_row(map: &TensorMap, coordinates: &[i32], mut row: u64) -> Option<u64> {
     let mut address = map.address;
-    for dim in 1..map.rank {
+    for (dim, &from) in coordinates.iter().enumerate().skip(1) {
         let size = u64::from(map.box_dims[dim]);
-        let index = i64::from(coordinates[dim]) + (row % size) as i64;
+        let index = i64::from(from) + (row % size) as i64;
         row /= size;
         if index < 0 || index as u64 >= map.dims[dim] {
             return None;
@@ -321,6 +324,7 @@ pub enum TmaError {
     PackedCoordinate { column: i32, multiple: i32 },
     FourRowsMap { rank: usize, rows: u32 },
     SharedAlignment(u32),
+    InnerBox(u32),
     SharedBounds { start: u32, end: u64, window: u32 },
 }
 
@@ -351,6 +355,9 @@ impl fmt::Display for TmaError {
             }
             TmaError::SharedAlignment(address) => {
                 write!(f, "shared address {address:#x} is not a multiple of 128")
+            }
+            TmaError::InnerBox(bytes) => {
+                write!(f, "an inner box of {bytes} bytes is not a multiple of 16")
             }
             TmaError::SharedBounds { start, end, window } => {
                 write!(

@@ -115,7 +115,7 @@ fn swizzled_rows_and_packed_fp4_agree_with_bytes() {
     assert_eq!((a.transaction_bytes(), a.shared_bytes()), (16384, 16384));
     let shared = load(&b);
     let (row, column) = (5, 37);
-    let at = 2048 + row * 128 + ((column / 16) ^ row % 8) * 16 + column % 16;
+    let at = 2048 + row * 128 + ((column / 16) ^ (row % 8)) * 16 + column % 16;
     assert_eq!(
         shared[at],
         byte_at(0x1000 + (64 + row as u64) * 384 + 256 + column as u64)
@@ -277,6 +277,12 @@ fn refusals() {
         tiled(&strided, &[0, 0], 0),
         TmaError::Unsupported(_)
     ));
+    let odd = TensorMap {
+        box_dims: [40, 8, 1, 1, 1],
+        swizzle: Swizzle::None,
+        ..good.clone()
+    };
+    assert_eq!(tiled(&odd, &[0, 0], 0), TmaError::InnerBox(40));
     let four = BoxCopy::four_rows(&good, &[0; 5], 0, 4096, Direction::Load).unwrap_err();
     assert_eq!(four, TmaError::FourRowsMap { rank: 2, rows: 8 });
 }

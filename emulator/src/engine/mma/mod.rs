@@ -1,13 +1,18 @@
 //! Matrix multiplication: one whole `tcgen05.mma` or `wgmma.mma_async` at a time.
 
 pub mod block_scaled;
+pub mod format;
+pub mod fused;
+pub mod integer;
+mod operands;
 pub mod scalar;
+mod tcgen05;
 pub mod wgmma;
 
 use std::fmt;
 
 use super::Error;
-use super::descriptor::{CtaGroup, Instruction, Kind, ScaleVector};
+use super::descriptor::{CtaGroup, Format, Instruction, Kind, ScaleVector};
 use super::tensor_memory::TensorMemory;
 
 /// Where `tcgen05.mma` finds A.
@@ -74,21 +79,61 @@ impl Mma {
             self.scales.map(|s| s.vector),
         )?)
     }
+
     /// Computes the whole operation. `ctas` holds one CTA, or for `CtaGroup::Two` the pair with the even rank first.
+    /// When an operand is refused no D is written.
     pub fn execute(&self, ctas: &mut [Cta<'_>]) -> Result<(), Error> {
-        todo!("{ctas:?}")
+        tcgen05::execute(self, ctas)
     }
 }
 
 /// Why a multiplication is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
 pub enum MmaError {
-    /// Not implemented.
     Unsupported(String),
+    CtaCount { given: usize, group: CtaGroup },
+    AccumulatorLane(u32),
+    TensorALane(u32),
+    TransposeTensorA,
+    ScaleInputD { kind: Kind, value: u32 },
+    DisabledLanes(Kind),
+    WgmmaShape { n: usize },
+    WgmmaFormats { a: Format, b: Format },
+    RegisterCount { given: usize, needed: usize },
 }
 
 impl fmt::Display for MmaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
+        match self {
+            MmaError::Unsupported(what) => write!(f, "{what} is not implemented"),
+            MmaError::CtaCount { given, group } => {
+                write!(f, "{given} CTAs given for CTA group {group:?}")
+            }
+            MmaError::AccumulatorLane(lane) => {
+                write!(f, "D at lane {lane}: must be 0 (or 16 for M = 64)")
+            }
+            MmaError::TensorALane(lane) => {
+                write!(f, "A in tensor memory at lane {lane}: must be 0")
+            }
+            MmaError::TransposeTensorA => write!(f, "A in tensor memory cannot be transposed"),
+            MmaError::ScaleInputD { kind, value } => {
+                write!(
+                    f,
+                    "scale-input-d {value} with kind {kind:?}: only kinds f16 and tf32 have it, 0 to 15"
+                )
+            }
+            MmaError::DisabledLanes(kind) => write!(f, "kind {kind:?} has no disable-output-lane"),
+            MmaError::WgmmaShape { n } => write!(f, "N = {n} is not a multiple of 8 from 8 to 256"),
+            MmaError::WgmmaFormats { a, b } => {
+                write!(f, "wgmma does not multiply {a:?} by {b:?} into this D")
+            }
+            MmaError::RegisterCount { given, needed } => {
+                write!(f, "{given} registers where {needed} are needed")
+            }
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

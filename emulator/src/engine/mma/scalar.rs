@@ -73,7 +73,38 @@ pub fn f32_toward_zero(sum: i128, unit: i32) -> u32 {
         _ => 0,
     } as u32;
     // The implicit bit carries into the exponent field, which is one less than the exponent asks for.
-    sign | (((exponent.max(-126) + 126) as u32) << 23) + significand
+    sign | ((((exponent.max(-126) + 126) as u32) << 23) + significand)
+}
+
+/// `sum * 2^unit` as f16, rounded to nearest even, subnormals kept. Zero is +0.
+pub fn f16_nearest(sum: i128, unit: i32) -> u32 {
+    if sum == 0 {
+        return 0;
+    }
+    let sign = if sum < 0 { 1 << 15 } else { 0 };
+    let magnitude = sum.unsigned_abs();
+    let exponent = 127 - magnitude.leading_zeros() as i32 + unit;
+    if exponent > 15 {
+        return sign | 0x7C00;
+    }
+    let last_bit = exponent.max(-14) - 10;
+    let significand = match last_bit - unit {
+        drop @ 1..128 => nearest_even(magnitude, drop),
+        drop @ -128..1 => magnitude << -drop,
+        _ => 0,
+    } as u32;
+    // A carry out of the significand moves on into the exponent, up to infinity.
+    sign | ((((exponent.max(-14) + 14) as u32) << 10) + significand)
+}
+
+/// `magnitude / 2^drop`, ties to even.
+fn nearest_even(magnitude: u128, drop: i32) -> u128 {
+    let (kept, rest, half) = (
+        magnitude >> drop,
+        magnitude & ((1 << drop) - 1),
+        1 << (drop - 1),
+    );
+    kept + u128::from(rest > half || rest == half && kept & 1 == 1)
 }
 
 /// A finite f32 as a term; none for infinities and NaNs.
@@ -182,6 +213,31 @@ mod tests {
         assert_eq!(f32_toward_zero(0, 5), 0);
         assert_eq!(f32_toward_zero(-1, 128), f32::NEG_INFINITY.to_bits());
         assert_eq!(f32_toward_zero(1, -150), 0);
+    }
+
+    #[test]
+    fn f16_rounds_to_nearest_even() {
+        let cases: [(i128, i32, f64); 8] = [
+            (2049, 0, 2048.0),
+            (2051, 0, 2052.0),
+            (-2049, -11, -1.0),
+            (4097, -12, 1.0),
+            (3, -25, 2f64.powi(-23)),
+            (1, -25, 0.0),
+            (65519, 0, 65504.0),
+            (65520, 0, f64::INFINITY),
+        ];
+        for (sum, unit, expected) in cases {
+            assert_eq!(
+                half::f16::from_bits(f16_nearest(sum, unit) as u16).to_f64(),
+                expected,
+                "{sum} * 2^{unit}"
+            );
+        }
+        for bits in (1..0x7C00u16).chain(0x8001..0xFC00) {
+            let value = half::f16::from_bits(bits).to_f64() * 2f64.powi(24);
+            assert_eq!(f16_nearest(value as i128, -24), u32::from(bits));
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Where matrices live in tensor memory: accumulators and scale factors (brief, 2.1 and 2.2).
 
+use std::ops::Range;
+
 use super::{LANES, TensorMemory, TensorMemoryError, split};
 use crate::engine::descriptor::CtaGroup;
 
@@ -20,6 +22,43 @@ pub fn accumulator_cell(
             (m / 64, m % 64 + 64 * (n / half), n % half)
         }
         (CtaGroup::Two, _) => (m / 128, m % 128, n),
+    }
+}
+
+/// A part of one CTA's share of D whose rows are consecutive lanes and whose columns are consecutive columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccumulatorBlock {
+    /// Rows of D, counted from this CTA's first.
+    pub rows: Range<usize>,
+    /// Columns of D.
+    pub columns: Range<usize>,
+    /// Lane of the first row, relative to the address. The first column is at the address.
+    pub lane: usize,
+}
+
+/// The same layout as [`accumulator_cell`], in pieces; it does not depend on the CTA.
+pub fn accumulator_blocks(
+    group: CtaGroup,
+    m_total: usize,
+    n_total: usize,
+) -> Vec<AccumulatorBlock> {
+    let whole = |rows: Range<usize>, lane| AccumulatorBlock {
+        rows,
+        columns: 0..n_total,
+        lane,
+    };
+    match (group, m_total) {
+        (CtaGroup::One, 64) => (0..4)
+            .map(|i| whole(16 * i..16 * (i + 1), 32 * i))
+            .collect(),
+        (CtaGroup::Two, 128) => (0..2)
+            .map(|i| AccumulatorBlock {
+                rows: 0..64,
+                columns: i * n_total / 2..(i + 1) * n_total / 2,
+                lane: 64 * i,
+            })
+            .collect(),
+        _ => vec![whole(0..128, 0)],
     }
 }
 

@@ -9,7 +9,7 @@ use std::iter;
 
 pub use access::{Access, AccessShape};
 pub use copy::{CopyShape, Decompression};
-pub use layout::{ScaleSource, accumulator_cell};
+pub use layout::{AccumulatorBlock, ScaleSource, accumulator_blocks, accumulator_cell};
 
 /// Lanes of tensor memory.
 pub const LANES: usize = 128;
@@ -145,9 +145,9 @@ impl TensorMemory {
         &mut self.cells[lane * COLUMNS + column as usize..(lane + 1) * COLUMNS]
     }
 
-    /// All cells, lane by lane.
-    pub(super) fn cells_mut(&mut self) -> &mut [u32] {
-        &mut self.cells
+    /// The cells from (lane, column) on; lanes are [`COLUMNS`] apart.
+    pub(super) fn cells_from(&mut self, lane: usize, column: u32) -> &mut [u32] {
+        &mut self.cells[lane * COLUMNS + column as usize..]
     }
 }
 

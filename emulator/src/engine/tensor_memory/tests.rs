@@ -119,7 +119,7 @@ fn packing_joins_low_halves() {
     memory
         .load(&access, 32 << 16 | 8, 1, &mut registers)
         .unwrap();
-    assert_eq!(registers[2 * 32 + 7], 8 + 4 | (8 + 5) << 16);
+    assert_eq!(registers[2 * 32 + 7], 12 | (13 << 16));
     memory
         .store(&access, 32 << 16 | 100, 1, &registers)
         .unwrap();
@@ -221,7 +221,7 @@ fn copied(shape: CopyShape, rows: usize, row_bytes: usize, address: u32) -> Tens
 
 #[test]
 fn copies_reach_the_lanes_of_their_shape() {
-    let word = |row: usize, column: u32| Some(row as u32 | column * 0x0101_0100);
+    let word = |row: usize, column: u32| Some(row as u32 | (column * 0x0101_0100));
     type Row = fn(usize) -> usize;
     let shapes: [(CopyShape, usize, usize, Row); 5] = [
         (CopyShape::S128x256b, 128, 32, |lane| lane),

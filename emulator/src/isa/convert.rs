@@ -1,0 +1,294 @@
+//! `cvt` (PTX ISA, 9.7.9.21): between integers, floats and the packed narrow formats.
+
+use super::form::{Dst, Form};
+use super::minifloat::{self, BF16, E2M1, E2M3, E3M2, E4M3, E5M2, F16, Format, TF32};
+use super::rounding::{self, Rounding};
+use super::types::{Ty, Value};
+use super::{Op, lanes, sign_extend, truncate};
+use crate::error::LoadError;
+
+type Decoded = Result<Op, LoadError>;
+
+/// A type of `cvt`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Plain(Ty),
+    Tf32,
+    /// Two values of a narrow format.
+    Pair(Format),
+    Ue8m0Pair,
+}
+
+fn kind(word: &str) -> Option<Kind> {
+    Some(match word {
+        "tf32" => Kind::Tf32,
+        "f16x2" => Kind::Pair(F16),
+        "bf16x2" => Kind::Pair(BF16),
+        "e4m3x2" => Kind::Pair(E4M3),
+        "e5m2x2" => Kind::Pair(E5M2),
+        "e3m2x2" => Kind::Pair(E3M2),
+        "e2m3x2" => Kind::Pair(E2M3),
+        "e2m1x2" => Kind::Pair(E2M1),
+        "ue8m0x2" => Kind::Ue8m0Pair,
+        _ => {
+            Kind::Plain(Ty::parse(word).filter(|t| !matches!(t, Ty::B128 | Ty::Pred | Ty::F32x2))?)
+        }
+    })
+}
+
+/// Bits that one element of a pair takes.
+fn stride(format: Format) -> u32 {
+    match format {
+        E2M1 => 4,
+        F16 | BF16 => 16,
+        _ => 8,
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Style {
+    rounding: Option<Rounding>,
+    to_integer: Option<Rounding>,
+    ftz: bool,
+    sat: bool,
+    satfinite: bool,
+    relu: bool,
+}
+
+const FLOAT: [(&str, Rounding); 5] = [
+    ("rn", Rounding::Nearest),
+    ("rna", Rounding::NearestAway),
+    ("rz", Rounding::Zero),
+    ("rm", Rounding::Down),
+    ("rp", Rounding::Up),
+];
+const INTEGER: [(&str, Rounding); 4] = [
+    ("rni", Rounding::Nearest),
+    ("rzi", Rounding::Zero),
+    ("rmi", Rounding::Down),
+    ("rpi", Rounding::Up),
+];
+
+pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
+    let style = Style {
+        rounding: f.choose(&FLOAT),
+        to_integer: f.choose(&INTEGER),
+        ftz: f.take("ftz"),
+        sat: f.take("sat"),
+        satfinite: f.take("satfinite"),
+        relu: f.take("relu"),
+    };
+    let unknown = |f: &Form<'_>| f.unsupported("conversion between these types is not implemented");
+    let to = f.take_map(kind).ok_or_else(|| unknown(f))?;
+    let from = f.take_map(kind).ok_or_else(|| unknown(f))?;
+    match (to, from) {
+        (Kind::Pair(format), Kind::Plain(Ty::F32)) => pack(f, format, style),
+        (Kind::Pair(format), Kind::Pair(wide @ (F16 | BF16))) => repack(f, format, wide, style),
+        (Kind::Ue8m0Pair, Kind::Plain(Ty::F32)) => pack_scales(f, style),
+        (Kind::Pair(BF16), Kind::Ue8m0Pair) => f.map1(|a: u32| {
+            let one =
+                |bits: u32| BF16.encode(minifloat::decode_ue8m0(bits), Rounding::Nearest, false);
+            one(a) | one(a >> 8) << 16
+        }),
+        (Kind::Tf32, Kind::Plain(Ty::F32)) => {
+            let rounding = style.rounding.unwrap_or(Rounding::NearestAway);
+            f.map1(move |a: f32| narrow(TF32, a.into(), rounding, style) << 13)
+        }
+        (Kind::Plain(to), Kind::Plain(from)) => plain(f, to, from, style),
+        _ => Err(unknown(f)),
+    }
+}
+
+/// One value to a narrow format.
+fn narrow(format: Format, value: f64, rounding: Rounding, style: Style) -> u32 {
+    let value = if style.relu && value < 0.0 {
+        0.0
+    } else {
+        value
+    };
+    format.encode(value, rounding, style.satfinite)
+}
+
+/// `cvt.rn.f16x2.f32 d, a, b`: a goes to the upper half.
+fn pack(f: &mut Form<'_>, format: Format, style: Style) -> Decoded {
+    let rounding = style.rounding.unwrap_or(Rounding::Nearest);
+    let shift = stride(format);
+    if format == F16 && rounding == Rounding::Nearest && !style.relu && !style.satfinite {
+        // The epilogue of nearly every kernel, so worth its own path; NaN is 0x7FFF as elsewhere.
+        let half = |v: f32| {
+            if v.is_nan() {
+                0x7FFF
+            } else {
+                u32::from(half::f16::from_f32(v).to_bits())
+            }
+        };
+        return f.map2(move |a: f32, b: f32| half(a) << 16 | half(b));
+    }
+    f.map2(move |a: f32, b: f32| {
+        narrow(format, a.into(), rounding, style) << shift
+            | narrow(format, b.into(), rounding, style)
+    })
+}
+
+/// f16x2 or bf16x2 to a narrow pair, or back.
+fn repack(f: &mut Form<'_>, to: Format, from: Format, style: Style) -> Decoded {
+    let rounding = style.rounding.unwrap_or(Rounding::Nearest);
+    let (step_from, step_to) = (stride(from), stride(to));
+    f.map1(move |a: u32| {
+        let part = |i: u32| {
+            narrow(
+                to,
+                from.decode(truncate((a >> (i * step_from)).into(), step_from) as u32),
+                rounding,
+                style,
+            )
+        };
+        part(0) | part(1) << step_to
+    })
+}
+
+fn pack_scales(f: &mut Form<'_>, style: Style) -> Decoded {
+    let up = style.rounding == Some(Rounding::Up);
+    f.map2(move |a: f32, b: f32| {
+        minifloat::encode_ue8m0(a.into(), up) << 8 | minifloat::encode_ue8m0(b.into(), up)
+    })
+}
+
+/// A value on its way through a conversion: exact in either form.
+#[derive(Clone, Copy)]
+enum Number {
+    Integer(i128),
+    Float(f64),
+}
+
+fn read(ty: Ty, ftz: bool) -> fn(u64, bool) -> Number {
+    let _ = ftz;
+    match ty {
+        Ty::F32 => |w, ftz| {
+            let value = f32::from_word(w);
+            Number::Float(f64::from(if ftz { rounding::flush(value) } else { value }))
+        },
+        Ty::F64 => |w, _| Number::Float(f64::from_bits(w)),
+        Ty::F16 => |w, _| Number::Float(F16.decode(w as u32 & 0xFFFF)),
+        Ty::Bf16 => |w, _| Number::Float(BF16.decode(w as u32 & 0xFFFF)),
+        Ty::S8 => |w, _| Number::Integer(i128::from(w as i8)),
+        Ty::S16 => |w, _| Number::Integer(i128::from(w as i16)),
+        Ty::S32 => |w, _| Number::Integer(i128::from(w as i32)),
+        Ty::S64 => |w, _| Number::Integer(i128::from(w as i64)),
+        Ty::U8 | Ty::B8 => |w, _| Number::Integer(i128::from(w as u8)),
+        Ty::U16 | Ty::B16 => |w, _| Number::Integer(i128::from(w as u16)),
+        Ty::U32 | Ty::B32 => |w, _| Number::Integer(i128::from(w as u32)),
+        _ => |w, _| Number::Integer(i128::from(w)),
+    }
+}
+
+fn plain(f: &mut Form<'_>, to: Ty, from: Ty, style: Style) -> Decoded {
+    let (d, a) = (f.dst(0)?, f.src(1, from)?);
+    if !to.is_float() && !from.is_float() {
+        return Ok(integer_to_integer(d, a, to, from, style.sat));
+    }
+    if to.is_float() && !from.is_float() && style.rounding.is_none() && to != Ty::F64 {
+        return Err(f.invalid("needs a rounding modifier"));
+    }
+    let source = read(from, style.ftz);
+    let ftz = style.ftz;
+    if to.is_float() {
+        return Ok(lanes::map1(d, a, move |w: u64| {
+            to_float(source(w, ftz), to, style)
+        }));
+    }
+    let bits = d.bits;
+    let nan = if from == Ty::F64 && to.bits() == 64 {
+        1 << 63
+    } else {
+        0
+    };
+    let rounding = style.to_integer.unwrap_or(Rounding::Zero);
+    Ok(lanes::map1(d, a, move |w: u64| match source(w, ftz) {
+        Number::Float(value) if value.is_nan() => nan,
+        Number::Float(value) => widen(clamp(to_whole(value, rounding) as i128, to), to, bits),
+        Number::Integer(value) => widen(value as u64, to, bits),
+    }))
+}
+
+fn to_whole(value: f64, rounding: Rounding) -> f64 {
+    match rounding {
+        Rounding::Nearest | Rounding::NearestAway => value.round_ties_even(),
+        Rounding::Zero => value.trunc(),
+        Rounding::Down => value.floor(),
+        Rounding::Up => value.ceil(),
+    }
+}
+
+/// The nearest value that the integer type holds.
+fn clamp(value: i128, ty: Ty) -> u64 {
+    let bits = ty.bits();
+    let (low, high) = if ty.is_signed() {
+        (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1)
+    } else {
+        (0, (1i128 << bits) - 1)
+    };
+    value.clamp(low, high) as u64
+}
+
+/// A result narrower than its register is extended by the sign of its type.
+fn widen(value: u64, ty: Ty, register: u32) -> u64 {
+    let value = truncate(value, ty.bits());
+    if ty.is_signed() {
+        truncate(sign_extend(value, ty.bits()), register)
+    } else {
+        value
+    }
+}
+
+fn integer_to_integer(d: Dst, a: super::Src, to: Ty, from: Ty, sat: bool) -> Op {
+    let register = d.bits;
+    if sat {
+        let source = read(from, false);
+        return lanes::map1(d, a, move |w: u64| match source(w, false) {
+            Number::Integer(value) => widen(clamp(value, to), to, register),
+            Number::Float(_) => 0,
+        });
+    }
+    let (bits, signed) = (from.bits(), from.is_signed());
+    lanes::map1(d, a, move |w: u64| {
+        let wide = if signed {
+            sign_extend(w, bits)
+        } else {
+            truncate(w, bits)
+        };
+        widen(wide, to, register)
+    })
+}
+
+fn to_float(number: Number, to: Ty, style: Style) -> u64 {
+    let (value, error) = match number {
+        Number::Float(value) => (value, 0.0),
+        Number::Integer(value) => (value as f64, (value - (value as f64) as i128) as f64),
+    };
+    let value = match style.to_integer {
+        Some(rounding) => to_whole(value, rounding),
+        None => value,
+    };
+    let value = match () {
+        () if style.sat && value.is_nan() => 0.0,
+        () if style.sat => value.clamp(0.0, 1.0) + 0.0,
+        () if style.relu && value < 0.0 => 0.0,
+        () => value,
+    };
+    let rounding = style.rounding.unwrap_or(Rounding::Nearest);
+    match to {
+        Ty::F64 => value.to_bits(),
+        Ty::F16 => F16.encode(value, rounding, style.satfinite).into(),
+        Ty::Bf16 => BF16.encode(value, rounding, style.satfinite).into(),
+        _ => {
+            let single = super::float::canonical(rounding::to_f32(value, error, rounding));
+            (if style.ftz {
+                rounding::flush(single)
+            } else {
+                single
+            })
+            .word()
+        }
+    }
+}

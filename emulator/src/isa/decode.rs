@@ -1,0 +1,381 @@
+//! An entry's body to flat code: scopes resolved, registers numbered, variables placed, labels turned into indices.
+
+use std::collections::HashMap;
+
+use super::form::{Form, Symbols};
+use super::types::Ty;
+use super::{Instruction, SINK, Slot, Special, Src, decode_instruction};
+use crate::error::{LoadError, LoadErrorKind};
+use crate::ptx::Position;
+use crate::ptx::ast::{self, Statement};
+
+/// The first offset of static shared memory: 1 KiB is reserved (brief, 4.2).
+pub(crate) const STATIC_SHARED: u32 = 0x400;
+
+/// Decoded code and what it needs.
+pub(crate) struct Code {
+    pub instructions: Vec<Instruction>,
+    /// Register slots, 32 lanes each.
+    pub registers: usize,
+    /// Special registers to fill when a warp starts.
+    pub specials: Vec<(Special, Slot)>,
+    /// First offset behind static shared memory.
+    pub shared_end: u32,
+    /// Bytes of local memory per thread.
+    pub local_bytes: u32,
+    /// Clusters may wait for each other through global memory.
+    pub couples_clusters: bool,
+    /// Name, offset and size of static shared variables, for messages.
+    pub shared_variables: Vec<(String, u32, u32)>,
+}
+
+/// Addresses of what is declared outside the entry.
+pub(crate) type Outside = HashMap<String, Src>;
+
+#[derive(Default)]
+struct Scope {
+    registers: HashMap<String, (Slot, u32)>,
+    ranges: Vec<(String, u64, Slot, u32)>,
+    variables: HashMap<String, Src>,
+    labels: HashMap<String, u32>,
+    tables: HashMap<String, Vec<String>>,
+}
+
+/// Decodes `body`. `outside` maps names of parameters and module variables; `shared` are the module's shared variables.
+pub(crate) fn decode_entry(
+    body: &[Statement],
+    outside: &Outside,
+    shared: &[&ast::Variable],
+) -> Result<Code, LoadError> {
+    let mut decoder = Decoder::new(outside);
+    decoder.open(body);
+    for variable in shared {
+        decoder.place_shared(variable)?;
+    }
+    decoder.statements(body)?;
+    decoder.finish()
+}
+
+struct Decoder<'a> {
+    outside: &'a Outside,
+    scopes: Vec<Scope>,
+    registers: Slot,
+    specials: Vec<(Special, Slot)>,
+    shared_end: u32,
+    shared_variables: Vec<(String, u32, u32)>,
+    local_bytes: u32,
+    /// For each label id its instruction, once seen.
+    label_places: Vec<Option<u32>>,
+    label_names: Vec<(String, Position)>,
+    /// Labels that are used but belong to no open scope.
+    instructions: Vec<Instruction>,
+    at: Position,
+    missing_label: Option<LoadError>,
+}
+
+impl<'a> Decoder<'a> {
+    fn new(outside: &'a Outside) -> Self {
+        Decoder {
+            outside,
+            scopes: Vec::new(),
+            registers: SINK + 2,
+            specials: Vec::new(),
+            shared_end: STATIC_SHARED,
+            shared_variables: Vec::new(),
+            local_bytes: 0,
+            label_places: Vec::new(),
+            label_names: Vec::new(),
+            instructions: Vec::new(),
+            at: Position::default(),
+            missing_label: None,
+        }
+    }
+
+    fn invalid(&self, at: Position, message: impl Into<String>) -> LoadError {
+        LoadError::at(at, LoadErrorKind::Invalid, message)
+    }
+
+    /// Labels may be used before they appear, registers may not: so labels are declared when their scope opens.
+    fn open(&mut self, body: &[Statement]) {
+        let mut scope = Scope::default();
+        for statement in body {
+            match statement {
+                Statement::Label(at, name) => {
+                    scope
+                        .labels
+                        .insert(name.clone(), self.label_places.len() as u32);
+                    self.label_places.push(None);
+                    self.label_names.push((name.clone(), *at));
+                }
+                Statement::BranchTargets(_, name, targets) => {
+                    scope.tables.insert(name.clone(), targets.clone());
+                }
+                _ => {}
+            }
+        }
+        self.scopes.push(scope);
+    }
+
+    fn scope(&mut self) -> &mut Scope {
+        self.scopes
+            .last_mut()
+            .expect("a scope is open while its statements are decoded")
+    }
+
+    fn statements(&mut self, body: &[Statement]) -> Result<(), LoadError> {
+        for statement in body {
+            match statement {
+                Statement::Registers(r) => self.declare_registers(r)?,
+                Statement::Variable(v) => self.declare_variable(v)?,
+                Statement::Label(_, name) => {
+                    let id = self.scope().labels[name];
+                    self.label_places[id as usize] = Some(self.instructions.len() as u32);
+                }
+                Statement::BranchTargets(..) => {}
+                Statement::Instruction(i) => self.instruction(i)?,
+                Statement::Block(inner) => {
+                    self.open(inner);
+                    self.statements(inner)?;
+                    self.scopes.pop();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn declare_registers(&mut self, r: &ast::Registers) -> Result<(), LoadError> {
+        let ty = r.ty.split('.').next_back().and_then(Ty::parse);
+        let bits = match ty {
+            Some(ty) if !r.ty.contains('.') => ty.bits(),
+            _ => {
+                let message = format!(".reg .{} is not implemented", r.ty);
+                return Err(LoadError::at(r.at, LoadErrorKind::Unsupported, message));
+            }
+        };
+        let words = if bits == 128 { 2 } else { 1 };
+        let slot = self.registers;
+        let count = r.range.unwrap_or(1);
+        if count > 1 << 20 {
+            return Err(self.invalid(r.at, "too many registers"));
+        }
+        self.registers += count as u32 * words;
+        let name = r.name.clone();
+        match r.range {
+            Some(count) => self.scope().ranges.push((name, count, slot, bits)),
+            None => {
+                self.scope().registers.insert(name, (slot, bits));
+            }
+        }
+        Ok(())
+    }
+
+    fn declare_variable(&mut self, v: &ast::Variable) -> Result<(), LoadError> {
+        match v.space.as_str() {
+            "shared" => self.place_shared(v),
+            "local" => {
+                let (bytes, align) = extent(v)?;
+                let offset = self.local_bytes.next_multiple_of(align);
+                self.local_bytes = offset + bytes;
+                self.scope()
+                    .variables
+                    .insert(v.name.clone(), Src::Imm(u64::from(offset)));
+                Ok(())
+            }
+            other => {
+                let message = format!("a .{other} variable inside a body is not implemented");
+                Err(LoadError::at(v.at, LoadErrorKind::Unsupported, message))
+            }
+        }
+    }
+
+    fn place_shared(&mut self, v: &ast::Variable) -> Result<(), LoadError> {
+        if !v.init.is_empty() {
+            return Err(self.invalid(v.at, "shared memory cannot be initialised"));
+        }
+        let address = if v.count.is_none() || v.external {
+            Src::Dynamic(0)
+        } else {
+            let (bytes, align) = extent(v)?;
+            let offset = self.shared_end.next_multiple_of(align);
+            self.shared_end = offset
+                .checked_add(bytes)
+                .filter(|end| *end < 1 << 24)
+                .ok_or_else(|| {
+                    LoadError::at(
+                        v.at,
+                        LoadErrorKind::Invalid,
+                        "more shared memory than any device has",
+                    )
+                })?;
+            self.shared_variables.push((v.name.clone(), offset, bytes));
+            Src::Shared(offset)
+        };
+        self.scope().variables.insert(v.name.clone(), address);
+        Ok(())
+    }
+
+    fn instruction(&mut self, written: &ast::Instruction) -> Result<(), LoadError> {
+        self.at = written.at;
+        let guard = match &written.guard {
+            None => None,
+            Some(guard) => match self.register(&guard.name) {
+                Some((slot, 1)) => Some((slot, !guard.negated)),
+                _ => {
+                    return Err(
+                        self.invalid(written.at, format!("`{}` is not a predicate", guard.name))
+                    );
+                }
+            },
+        };
+        let mut form = Form::new(written, self);
+        let op = decode_instruction(&mut form)?;
+        form.finish()?;
+        if let Some(error) = self.missing_label.take() {
+            return Err(error);
+        }
+        self.instructions.push(Instruction {
+            line: written.at.line,
+            guard,
+            op,
+        });
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Code, LoadError> {
+        let end = self.instructions.len() as u32;
+        let places: Vec<u32> = self.label_places.iter().map(|p| p.unwrap_or(end)).collect();
+        for instruction in &mut self.instructions {
+            instruction.op.resolve(&places);
+        }
+        // A body that ends without `ret` ends the thread all the same.
+        self.instructions.push(Instruction {
+            line: self.at.line,
+            guard: None,
+            op: super::control::exit(),
+        });
+        let couples_clusters = self.instructions.iter().any(|i| i.op.couples_clusters());
+        Ok(Code {
+            instructions: self.instructions,
+            registers: self.registers as usize,
+            specials: self.specials,
+            shared_end: self.shared_end,
+            local_bytes: self.local_bytes,
+            couples_clusters,
+            shared_variables: self.shared_variables,
+        })
+    }
+}
+
+/// Size and alignment of a variable in bytes.
+pub(crate) fn extent(v: &ast::Variable) -> Result<(u32, u32), LoadError> {
+    let unknown = || {
+        LoadError::at(
+            v.at,
+            LoadErrorKind::Unsupported,
+            format!("variable type .{} is not implemented", v.ty),
+        )
+    };
+    let ty = Ty::parse(&v.ty).ok_or_else(unknown)?;
+    let element = u64::from(ty.bytes()) * v.vector;
+    let bytes = v
+        .count
+        .unwrap_or(0)
+        .checked_mul(element)
+        .filter(|b| *b < 1 << 31);
+    let align = v.align.unwrap_or(element);
+    if !align.is_power_of_two() || align > 1 << 16 {
+        return Err(LoadError::at(
+            v.at,
+            LoadErrorKind::Invalid,
+            "an alignment must be a power of two",
+        ));
+    }
+    let bytes = bytes
+        .ok_or_else(|| LoadError::at(v.at, LoadErrorKind::Invalid, "the variable is too large"))?;
+    Ok((bytes as u32, align as u32))
+}
+
+fn add_offset(address: Src, offset: i64) -> Src {
+    match address {
+        Src::Imm(base) => Src::Imm(base.wrapping_add(offset as u64)),
+        Src::Shared(base) => Src::Shared(base.wrapping_add(offset as u32)),
+        Src::Dynamic(base) => Src::Dynamic(base.wrapping_add(offset as u32)),
+        Src::Global(index, base) => Src::Global(index, base.wrapping_add(offset as u64)),
+        Src::Reg(slot) => Src::Reg(slot),
+    }
+}
+
+/// `%r12` as the base `%r` and the number 12.
+fn split_number(name: &str) -> Option<(&str, u64)> {
+    let digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let (base, number) = name.split_at(name.len() - digits);
+    let canonical = number == "0" || !number.starts_with('0');
+    (digits > 0 && canonical)
+        .then(|| number.parse().ok().map(|n| (base, n)))
+        .flatten()
+}
+
+impl Symbols for Decoder<'_> {
+    fn register(&self, name: &str) -> Option<(Slot, u32)> {
+        let numbered = split_number(name);
+        self.scopes.iter().rev().find_map(|scope| {
+            let ranged = || {
+                let (base, number) = numbered?;
+                let (_, _, first, bits) = scope
+                    .ranges
+                    .iter()
+                    .rev()
+                    .find(|(b, count, ..)| b == base && number < *count)?;
+                Some((
+                    first + number as u32 * if *bits == 128 { 2 } else { 1 },
+                    *bits,
+                ))
+            };
+            scope.registers.get(name).copied().or_else(ranged)
+        })
+    }
+
+    fn variable(&self, name: &str, offset: i64) -> Option<Src> {
+        let local = self
+            .scopes
+            .iter()
+            .rev()
+            .find_map(|scope| scope.variables.get(name));
+        local
+            .or_else(|| self.outside.get(name))
+            .map(|&address| add_offset(address, offset))
+    }
+
+    fn special(&mut self, special: Special) -> Slot {
+        if let Some((_, slot)) = self.specials.iter().find(|(s, _)| *s == special) {
+            return *slot;
+        }
+        let slot = self.registers;
+        self.registers += 1;
+        self.specials.push((special, slot));
+        slot
+    }
+
+    fn label(&mut self, name: &str) -> u32 {
+        match self
+            .scopes
+            .iter()
+            .rev()
+            .find_map(|scope| scope.labels.get(name))
+        {
+            Some(id) => *id,
+            None => {
+                let message = format!("label `{name}` is not declared in this scope");
+                self.missing_label = Some(self.invalid(self.at, message));
+                0
+            }
+        }
+    }
+
+    fn table(&self, name: &str) -> Option<Vec<String>> {
+        self.scopes
+            .iter()
+            .rev()
+            .find_map(|scope| scope.tables.get(name).cloned())
+    }
+}

@@ -1,0 +1,280 @@
+//! `ld`, `st` and the instructions around them (PTX ISA, 9.7.9.8 on).
+
+use super::form::{Addr, Dst, Form};
+use super::types::Ty;
+use super::{Execute, Op, Src, sign_extend, truncate};
+use crate::error::LoadError;
+use crate::machine::{AccessKind, FaultKind, Flow, Space, Step};
+
+type Decoded = Result<Op, LoadError>;
+
+pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
+    match f.opcode() {
+        "ld" | "ldu" => load(f),
+        "st" => store(f),
+        "createpolicy" => policy(f),
+        "prefetch" | "prefetchu" => prefetch(f),
+        _ => Err(f.unsupported("unknown instruction")),
+    }
+}
+
+const SPACES: [(&str, Space); 9] = [
+    ("global", Space::Global),
+    ("shared", Space::Shared),
+    ("shared::cta", Space::Shared),
+    ("shared::cluster", Space::SharedCluster),
+    ("const", Space::Const),
+    ("local", Space::Local),
+    ("param", Space::Param),
+    ("param::entry", Space::Param),
+    ("generic", Space::Generic),
+];
+
+/// The state space; generic if none is written.
+pub(super) fn space(f: &mut Form<'_>) -> Space {
+    f.choose(&SPACES).unwrap_or(Space::Generic)
+}
+
+/// What an access says about order between threads.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Order {
+    Weak,
+    Relaxed,
+    Acquire,
+    Release,
+}
+
+fn order(f: &mut Form<'_>) -> Order {
+    let orders = [
+        ("weak", Order::Weak),
+        ("volatile", Order::Relaxed),
+        ("relaxed", Order::Relaxed),
+        ("acquire", Order::Acquire),
+        ("release", Order::Release),
+        ("mmio", Order::Relaxed),
+    ];
+    let order = f.choose(&orders).unwrap_or(Order::Weak);
+    scope(f);
+    order
+}
+
+/// Takes `.cta`, `.cluster`, `.gpu` or `.sys`.
+pub(super) fn scope(f: &mut Form<'_>) {
+    f.choose(&[("cta", ()), ("cluster", ()), ("gpu", ()), ("sys", ())]);
+}
+
+/// Takes cache operators and eviction hints; returns whether a cache policy operand follows.
+pub(super) fn cache_hints(f: &mut Form<'_>) -> bool {
+    f.ignore(&["ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc"]);
+    f.ignore(&[
+        "L1::evict_normal",
+        "L1::evict_unchanged",
+        "L1::evict_first",
+        "L1::evict_last",
+        "L1::no_allocate",
+    ]);
+    f.ignore(&[
+        "L2::evict_normal",
+        "L2::evict_first",
+        "L2::evict_last",
+        "L2::64B",
+        "L2::128B",
+        "L2::256B",
+    ]);
+    f.take("L2::cache_hint")
+}
+
+fn vector(f: &mut Form<'_>) -> usize {
+    f.choose(&[("v2", 2), ("v4", 4), ("v8", 8)]).unwrap_or(1)
+}
+
+struct Load {
+    dsts: Vec<Dst>,
+    addr: Addr,
+    space: Space,
+    ty: Ty,
+    order: Order,
+}
+
+impl Execute for Load {
+    fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
+        let addresses = step.addresses(self.addr);
+        let (size, words) = (
+            self.ty.bytes() as usize,
+            self.ty.bits().div_ceil(64) as usize,
+        );
+        let total = size * self.dsts.len();
+        let mut out = [[0u64; 32]; 8];
+        for lane in step.lanes() {
+            let mut bytes = [0u8; 32];
+            step.read(
+                lane,
+                self.space,
+                addresses[lane],
+                AccessKind::Load,
+                &mut bytes[..total],
+            )?;
+            for (value, element) in out.iter_mut().zip(bytes[..total].chunks(size.min(8))) {
+                let mut word = [0; 8];
+                word[..element.len()].copy_from_slice(element);
+                value[lane] = u64::from_le_bytes(word);
+            }
+        }
+        for (i, d) in self.dsts.iter().enumerate() {
+            for word in 0..words {
+                let mut values = out[i * words + word];
+                if self.ty.is_signed() && d.bits > self.ty.bits() {
+                    values = values.map(|v| truncate(sign_extend(v, self.ty.bits()), d.bits));
+                }
+                step.set(d.slot + word as u32, &values);
+            }
+        }
+        Ok(Flow::Next)
+    }
+
+    fn couples_clusters(&self) -> bool {
+        matches!(self.space, Space::Global | Space::Generic)
+            && matches!(self.order, Order::Acquire | Order::Relaxed)
+    }
+}
+
+fn check_vector(f: &Form<'_>, ty: Ty, count: usize, written: usize) -> Result<(), LoadError> {
+    if count != written {
+        return Err(f.invalid(format!("needs {count} registers, has {written}")));
+    }
+    if ty.bytes() as usize * count > 32 || ty == Ty::Pred {
+        return Err(f.invalid("no access is wider than 32 bytes"));
+    }
+    Ok(())
+}
+
+fn load(f: &mut Form<'_>) -> Decoded {
+    let order = order(f);
+    let space = space(f);
+    let policy = cache_hints(f);
+    let count = vector(f);
+    let ty = f.ty()?;
+    let dsts = f.dsts(0)?;
+    check_vector(f, ty, count, dsts.len())?;
+    let addr = f.addr(1)?;
+    if policy {
+        f.src(2, Ty::B64)?;
+    }
+    Ok(Box::new(Load {
+        dsts,
+        addr,
+        space,
+        ty,
+        order,
+    }))
+}
+
+struct Store {
+    srcs: Vec<Src>,
+    addr: Addr,
+    space: Space,
+    ty: Ty,
+}
+
+impl Execute for Store {
+    fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
+        let addresses = step.addresses(self.addr);
+        let (size, words) = (
+            self.ty.bytes() as usize,
+            self.ty.bits().div_ceil(64) as usize,
+        );
+        let total = size * self.srcs.len();
+        let mut values = [[0u64; 32]; 8];
+        for (i, src) in self.srcs.iter().enumerate() {
+            values[i * words] = step.get(*src);
+            if let (2, Src::Reg(slot)) = (words, *src) {
+                values[i * words + 1] = step.get(Src::Reg(slot + 1));
+            }
+        }
+        for lane in step.lanes() {
+            let mut bytes = [0u8; 32];
+            for (value, element) in values.iter().zip(bytes[..total].chunks_mut(size.min(8))) {
+                element.copy_from_slice(&value[lane].to_le_bytes()[..element.len()]);
+            }
+            step.write(
+                lane,
+                self.space,
+                addresses[lane],
+                AccessKind::Store,
+                &bytes[..total],
+            )?;
+        }
+        Ok(Flow::Next)
+    }
+}
+
+fn store(f: &mut Form<'_>) -> Decoded {
+    if f.take("async") {
+        return Err(f.unsupported("st.async is not implemented"));
+    }
+    order(f);
+    let space = space(f);
+    let policy = cache_hints(f);
+    let count = vector(f);
+    let ty = f.ty()?;
+    let addr = f.addr(0)?;
+    let srcs = f.srcs(1, ty)?;
+    check_vector(f, ty, count, srcs.len())?;
+    if policy {
+        f.src(2, Ty::B64)?;
+    }
+    if matches!(space, Space::Const) {
+        return Err(f.invalid("constant memory cannot be written"));
+    }
+    Ok(Box::new(Store {
+        srcs,
+        addr,
+        space,
+        ty,
+    }))
+}
+
+/// `createpolicy`: an opaque 64-bit value that only hints at caching.
+fn policy(f: &mut Form<'_>) -> Decoded {
+    let kind = f.require(
+        "`.fractional` or `.range`",
+        &[("fractional", false), ("range", true)],
+    )?;
+    if kind {
+        return Err(f.unsupported("`.range` is not implemented"));
+    }
+    f.ignore(&[
+        "L2::evict_last",
+        "L2::evict_normal",
+        "L2::evict_first",
+        "L2::evict_unchanged",
+    ]);
+    f.ignore(&[
+        "L2::evict_last",
+        "L2::evict_normal",
+        "L2::evict_first",
+        "L2::evict_unchanged",
+    ]);
+    f.ty()?;
+    let d = f.dst(0)?;
+    for i in 1..f.count() {
+        f.src(i, Ty::F32)?;
+    }
+    Ok(super::lanes::map1(d, Src::Imm(0), |a: u64| a))
+}
+
+/// `prefetch` and `prefetchu`: no effect; the address is not touched.
+fn prefetch(f: &mut Form<'_>) -> Decoded {
+    space(f);
+    f.ignore(&[
+        "L1",
+        "L2",
+        "tensormap",
+        "L2::evict_last",
+        "L2::evict_normal",
+    ]);
+    f.addr(0)?;
+    Ok(Box::new(super::control::Nothing {
+        collective: super::Collective::None,
+    }))
+}

@@ -1,0 +1,129 @@
+//! What instructions mean. One file per family: each decodes its opcodes once, when the module is loaded, into objects
+//! that later act on a whole warp at a time.
+//!
+//! Contract: an opcode, modifier or operand form that is not implemented is refused here, with its line, before anything runs.
+
+mod atomic;
+mod barrier;
+mod bits;
+mod compare;
+mod control;
+mod convert;
+mod copy;
+mod decode;
+mod fence;
+mod float;
+mod form;
+mod half_float;
+mod integer;
+mod lanes;
+mod matrix;
+mod mbarrier;
+mod memory;
+mod minifloat;
+mod movement;
+mod rounding;
+mod special;
+mod tcgen05;
+mod tensormap;
+mod types;
+mod warp;
+
+pub(crate) use decode::{Code, STATIC_SHARED, decode_entry, extent};
+pub(crate) use form::Addr;
+pub(crate) use special::{LaneMask, Special};
+pub(crate) use types::{sign_extend, truncate};
+
+use crate::error::LoadError;
+use crate::machine::{FaultKind, Flow, Step};
+use form::Form;
+
+/// Index of a register in the warp's register file.
+pub(crate) type Slot = u32;
+
+/// The register that `_` writes to.
+pub(crate) const SINK: Slot = 0;
+
+/// A source operand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Src {
+    Reg(Slot),
+    Imm(u64),
+    /// Static shared memory of the executing CTA.
+    Shared(u32),
+    /// Dynamic shared memory of the executing CTA.
+    Dynamic(u32),
+    /// A module variable in global memory: index and offset.
+    Global(u32, u64),
+}
+
+/// Which threads must execute an instruction together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Collective {
+    None,
+    /// All threads of the warp that have not exited (`.aligned`).
+    Warp,
+    /// All threads of a member mask.
+    Members(Src),
+}
+
+/// The meaning of one instruction.
+pub(crate) trait Execute: Send + Sync {
+    /// Acts for the threads in `step.mask`.
+    fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind>;
+
+    /// Who must arrive together.
+    fn collective(&self) -> Collective {
+        Collective::None
+    }
+
+    /// Turns label ids into instruction indices, once all are known.
+    fn resolve(&mut self, _places: &[u32]) {}
+
+    /// True if this instruction lets clusters wait for each other through global memory, so that they must take turns.
+    fn couples_clusters(&self) -> bool {
+        false
+    }
+}
+
+/// A decoded operation.
+pub(crate) type Op = Box<dyn Execute>;
+
+/// One decoded instruction.
+pub(crate) struct Instruction {
+    pub line: u32,
+    /// Predicate register and the value it must have.
+    pub guard: Option<(Slot, bool)>,
+    pub op: Op,
+}
+
+/// Decodes one instruction by handing it to its family.
+fn decode_instruction(f: &mut Form<'_>) -> Result<Op, LoadError> {
+    match f.opcode() {
+        "add" | "sub" | "mul" | "mad" | "fma" | "div" | "rem" | "abs" | "neg" | "min" | "max"
+        | "sad" | "mul24" | "mad24" | "addc" | "subc" | "madc" | "dp4a" | "dp2a" => {
+            integer::decode(f)
+        }
+        "rcp" | "sqrt" | "rsqrt" | "sin" | "cos" | "lg2" | "ex2" | "tanh" | "copysign"
+        | "testp" => float::decode(f),
+        "and" | "or" | "xor" | "not" | "cnot" | "lop3" | "shl" | "shr" | "shf" | "prmt" | "bfe"
+        | "bfi" | "popc" | "clz" | "bfind" | "brev" | "fns" | "bmsk" | "szext" => bits::decode(f),
+        "setp" | "set" | "selp" | "slct" => compare::decode(f),
+        "cvt" => convert::decode(f),
+        "mov" | "cvta" | "isspacep" | "mapa" | "getctarank" => movement::decode(f),
+        "ld" | "ldu" | "st" | "prefetch" | "prefetchu" | "createpolicy" | "applypriority"
+        | "discard" => memory::decode(f),
+        "atom" | "red" => atomic::decode(f),
+        "bra" | "brx" | "ret" | "exit" | "trap" | "nanosleep" | "setmaxnreg" | "brkpt"
+        | "pmevent" => control::decode(f),
+        "shfl" | "vote" | "match" | "elect" | "activemask" | "redux" => warp::decode(f),
+        "bar" | "barrier" => barrier::decode(f),
+        "mbarrier" => mbarrier::decode(f),
+        "fence" | "membar" | "griddepcontrol" => fence::decode(f),
+        "cp" => copy::decode(f),
+        "tensormap" => tensormap::decode(f),
+        "ldmatrix" | "stmatrix" | "movmatrix" => matrix::decode(f),
+        "tcgen05" => tcgen05::decode(f),
+        _ => Err(f.unsupported("unknown instruction")),
+    }
+}

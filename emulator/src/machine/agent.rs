@@ -1,0 +1,32 @@
+//! Who acts: every access to memory and every asynchronous operation carries the thread and the PTX line behind it.
+//!
+//! Checks that need to know both parties (races, missing proxy fences) belong where agents meet memory:
+//! `ClusterState::shared_read`, `shared_write`, and the global accesses of `Step` and `asynchronous`.
+
+/// A thread of a cluster, at a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Agent {
+    /// CTA rank in the cluster.
+    pub rank: u32,
+    pub warp: u32,
+    pub lane: u32,
+    pub line: u32,
+}
+
+impl Agent {
+    /// A number for the thread, whatever the line.
+    pub fn thread(self) -> u32 {
+        (self.rank * 32 + self.warp) * 32 + self.lane
+    }
+}
+
+/// What kind of access it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccessKind {
+    Load,
+    Store,
+    Atomic,
+    /// By the asynchronous proxy.
+    AsyncLoad,
+    AsyncStore,
+}

@@ -1,0 +1,189 @@
+//! Every way a launch can stop. A [`Fault`] says that the kernel is wrong, [`Stop::Unsupported`] that the emulator
+//! cannot, [`Stop::Usage`] that the caller asked for something impossible.
+
+use std::fmt;
+
+use crate::engine;
+
+/// Where something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Line of the PTX text.
+    pub line: u32,
+    /// `%ctaid`.
+    pub cta: [u32; 3],
+    /// Warp in the CTA.
+    pub warp: u32,
+    /// Lane in the warp, where one can be named.
+    pub lane: Option<u32>,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [x, y, z] = self.cta;
+        write!(
+            f,
+            "line {}, CTA ({x},{y},{z}), warp {}",
+            self.line, self.warp
+        )?;
+        self.lane.map_or(Ok(()), |lane| write!(f, ", lane {lane}"))
+    }
+}
+
+/// What a kernel did wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// An access outside of what exists in its space. The text names the nearest thing that does exist.
+    OutOfBounds {
+        /// State space.
+        space: &'static str,
+        /// Address as the instruction has it (its offset in the space for shared, local, constant and parameter memory).
+        address: u64,
+        /// Bytes of the access.
+        bytes: u64,
+        /// The nearest allocation or the limits.
+        near: String,
+    },
+    /// An address that is no multiple of the access size or of what the instruction asks for.
+    Misaligned {
+        /// State space.
+        space: &'static str,
+        /// Address.
+        address: u64,
+        /// Needed alignment in bytes.
+        needed: u64,
+    },
+    /// An operand whose value the instruction forbids.
+    Operand(String),
+    /// A descriptor, tensor map or tensor-memory access that the engine refuses as illegal.
+    Illegal(String),
+    /// A collective instruction executed by part of its threads.
+    Divergence(String),
+    /// Misuse of an mbarrier: uninitialised, too many arrivals, transaction count out of range.
+    Mbarrier(String),
+    /// Misuse of a named barrier or of the cluster barrier.
+    Barrier(String),
+    /// Tensor memory that was never deallocated.
+    TensorMemoryLeak(String),
+    /// Nothing can run. Each text is one waiting group of threads, what it waits for, and the state of that.
+    Deadlock(Vec<String>),
+    /// A CTA exits while asynchronous operations that it issued, or that touch it, are still in flight.
+    InFlight(String),
+    /// The program executed `trap`.
+    Trap,
+    /// More instructions than the device's limit.
+    InstructionLimit(u64),
+    /// Not the kernel's fault: the emulator lacks this. Reported as [`Stop::Unsupported`].
+    Unsupported(String),
+}
+
+impl FaultKind {
+    pub(crate) fn operand(lane: usize, what: impl Into<String>) -> Self {
+        FaultKind::Operand(format!("lane {lane}: {}", what.into()))
+    }
+
+    pub(crate) fn engine(error: engine::Error) -> Self {
+        if error.is_unsupported() {
+            FaultKind::Unsupported(error.to_string())
+        } else {
+            FaultKind::Illegal(error.to_string())
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FaultKind::OutOfBounds {
+                space,
+                address,
+                bytes,
+                near,
+            } => {
+                write!(
+                    f,
+                    "{bytes} bytes at {space} address {address:#x} are out of bounds: {near}"
+                )
+            }
+            FaultKind::Misaligned {
+                space,
+                address,
+                needed,
+            } => {
+                write!(
+                    f,
+                    "{space} address {address:#x} is not a multiple of {needed}"
+                )
+            }
+            FaultKind::Operand(what) => write!(f, "illegal operand: {what}"),
+            FaultKind::Illegal(what) => write!(f, "illegal operation: {what}"),
+            FaultKind::Divergence(what) => {
+                write!(f, "collective instruction under divergence: {what}")
+            }
+            FaultKind::Mbarrier(what) => write!(f, "mbarrier misuse: {what}"),
+            FaultKind::Barrier(what) => write!(f, "barrier misuse: {what}"),
+            FaultKind::TensorMemoryLeak(what) => write!(f, "tensor memory leaked: {what}"),
+            FaultKind::Deadlock(waiting) => {
+                write!(f, "deadlock, nothing can run:")?;
+                waiting.iter().try_for_each(|w| write!(f, "\n  {w}"))
+            }
+            FaultKind::InFlight(what) => {
+                write!(f, "exit with asynchronous operations in flight: {what}")
+            }
+            FaultKind::Trap => write!(f, "trap"),
+            FaultKind::InstructionLimit(limit) => write!(
+                f,
+                "more than {limit} instructions in one cluster: endless loop?"
+            ),
+            FaultKind::Unsupported(what) => write!(f, "not supported by the emulator: {what}"),
+        }
+    }
+}
+
+/// A fault and where it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What.
+    pub kind: FaultKind,
+    /// Where.
+    pub site: Site,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.site, self.kind)
+    }
+}
+
+/// Why a launch did not complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The kernel is wrong.
+    Fault(Fault),
+    /// The emulator lacks something that the kernel reached.
+    Unsupported(Fault),
+    /// The launch itself is impossible: unknown entry, bad sizes, wrong parameter block, memory that does not exist.
+    Usage(String),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        if matches!(fault.kind, FaultKind::Unsupported(_)) {
+            Stop::Unsupported(fault)
+        } else {
+            Stop::Fault(fault)
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Fault(fault) => write!(f, "fault: {fault}"),
+            Stop::Unsupported(fault) => write!(f, "unsupported: {fault}"),
+            Stop::Usage(what) => write!(f, "usage: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}

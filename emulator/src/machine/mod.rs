@@ -1,0 +1,29 @@
+//! The machine: memories, warps, clusters, asynchronous operations, and the schedules that drive them.
+
+mod agent;
+mod asynchronous;
+mod cluster;
+mod device;
+mod fault;
+mod global;
+mod launch;
+mod mbarrier;
+mod module;
+mod schedule;
+mod scheduler;
+mod step;
+mod warp;
+pub(crate) mod window;
+
+pub(crate) use agent::AccessKind;
+pub(crate) use asynchronous::{BoxMode, Work};
+pub use cluster::Counts;
+pub(crate) use cluster::Reduction;
+pub use device::{Device, DeviceConfig};
+pub use fault::{Fault, FaultKind, Site, Stop};
+pub use launch::{Launch, Report};
+pub(crate) use mbarrier::{SharedAddress, token_pending};
+pub use module::Module;
+pub use schedule::Schedule;
+pub(crate) use step::{Flow, Space, Step};
+pub(crate) use warp::Wait;

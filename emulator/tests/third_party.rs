@@ -1,0 +1,49 @@
+//! PTX that other people's compilers emitted, if it lies beside the repository.
+
+use std::path::{Path, PathBuf};
+
+use ptx_emulator::{LoadErrorKind, Module};
+
+fn shared() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    if root.is_dir() {
+        return Some(root);
+    }
+    println!("skipped: {} is absent", root.display());
+    None
+}
+
+fn ptx_files(folder: &Path, out: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|e| e.path()) {
+        if path.is_dir() {
+            ptx_files(&path, out);
+        } else if path.extension().is_some_and(|e| e == "ptx") {
+            out.push(path);
+        }
+    }
+    out.sort();
+}
+
+/// What the emulator lacks, by the opcode that is refused; everything else must load.
+const NOT_YET: [&str; 1] = ["wgmma"];
+
+#[test]
+fn every_file_parses_and_loads() {
+    let Some(root) = shared() else { return };
+    let mut files = Vec::new();
+    ptx_files(&root.join("oracle"), &mut files);
+    files.push(root.join("brief/tile_sm100.ptx"));
+    let mut problems = Vec::new();
+    for file in &files {
+        let text = std::fs::read_to_string(file).unwrap();
+        match Module::load(&file.display().to_string(), &text) {
+            Ok(module) => assert_eq!(module.entries().count(), 1),
+            Err(e) if e.kind == LoadErrorKind::Unsupported && NOT_YET.iter().any(|n| e.message.starts_with(n)) => {
+                println!("{e}");
+            }
+            Err(e) => problems.push(e.to_string()),
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
