@@ -3,9 +3,10 @@
 mod desk;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use desk::{Desk, texts, tree};
+use desk::{Desk, texts};
 use nvfp4gen::assemble::Ptxas;
 
 const SHAPES: &str = "
@@ -22,6 +23,21 @@ n = 128
 k = 256
 ";
 
+/// Every file below a folder, with its bytes.
+fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(tree(&path));
+        } else {
+            files.push((path.clone(), fs::read(&path).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
 #[test]
 fn build_writes_kernels_and_a_manifest() {
     let desk = Desk::new(SHAPES);
@@ -36,7 +52,7 @@ fn build_writes_kernels_and_a_manifest() {
         "{table}"
     );
     assert!(table.contains("2 kernels, "), "{table}");
-    assert!(progress.contains("[2/2] built "), "{progress}");
+    assert!(progress.contains("[2/2] build "), "{progress}");
     let files: Vec<String> = tree(&desk.path("generated/sm_100a"))
         .iter()
         .map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned())

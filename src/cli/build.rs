@@ -111,7 +111,7 @@ fn generate(
         .iter()
         .flat_map(|target| sets.iter().map(move |set| (*target, set)))
         .collect();
-    let progress = Progress::new("built", work.len());
+    let progress = Progress::new("build", work.len());
     let results = work
         .into_par_iter()
         .map(|(target, set)| progress.step(&set.name, || make(set, target, ptxas)));

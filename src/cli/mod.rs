@@ -5,7 +5,12 @@ mod failure;
 mod list;
 mod progress;
 mod request;
+mod run;
+mod schedule;
 mod table;
+mod tensors;
+mod verdicts;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -25,6 +30,9 @@ takes nothing but addresses.
 
 Examples:
   nvfp4gen build shapes/leaderboard.toml       # PTX into generated/sm_100a/
+  nvfp4gen verify shapes/contest-tests.toml    # run it on the emulated GPU
+  nvfp4gen run shapes/leaderboard.toml --set P3 --input in.safetensors \\
+      --output out.safetensors
   nvfp4gen list                                # what is in generated/
 
 Exit codes:
@@ -47,6 +55,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Build(build::BuildArgs),
+    Verify(verify::VerifyArgs),
+    Run(run::RunArgs),
     List(list::ListArgs),
 }
 
@@ -54,6 +64,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Build(args) => build::build(&args),
+        Command::Verify(args) => verify::verify(&args),
+        Command::Run(args) => run::run(&args),
         Command::List(args) => list::list(&args),
     };
     match done {

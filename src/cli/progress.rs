@@ -15,7 +15,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing done yet of `total` steps. `verb` says what is done with each: `built`, `verified`.
+    /// Nothing done yet of `total` steps. `verb` says what is done with each: `build`, `verify`.
     pub fn new(verb: &'static str, total: usize) -> Self {
         let bar = stderr().is_terminal().then(|| bar(total));
         Progress {
@@ -37,7 +37,7 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.inc(1),
             None => eprintln!(
-                "[{done}/{}] {} {name} in {:.2} s",
+                "[{done}/{}] {} {name}: {:.2} s",
                 self.total,
                 self.verb,
                 start.elapsed().as_secs_f64()

@@ -65,6 +65,15 @@ impl Jobs {
     }
 }
 
+/// The failure of asking for a set that is not there.
+pub fn no_such_set(name: &str, sets: &[Set]) -> Failure {
+    let names: Vec<&str> = sets.iter().map(|set| set.name.as_str()).collect();
+    Failure::Input(format!(
+        "no set is called `{name}`; there are: {}",
+        names.join(", ")
+    ))
+}
+
 /// The kernel of a set: chosen, planned and emitted.
 ///
 /// # Errors

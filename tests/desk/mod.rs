@@ -1,7 +1,7 @@
 //! A folder to run the command in, for the tests of the command line.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// A folder with a shape file in it, where commands run.
@@ -45,19 +45,4 @@ pub fn texts(output: Output) -> (i32, String, String) {
         text(output.stdout),
         text(output.stderr),
     )
-}
-
-/// Every file below a folder, with its bytes.
-pub fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(tree(&path));
-        } else {
-            files.push((path.clone(), fs::read(&path).unwrap()));
-        }
-    }
-    files.sort();
-    files
 }
