@@ -44,6 +44,7 @@ mod ptx;
 pub use engine::tensor_map::TensorMap;
 pub use error::{LoadError, LoadErrorKind};
 pub use machine::{
-    Counts, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Report, Schedule, Site, Stop,
+    Counts, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Parameter, Report, Schedule,
+    Site, Stop,
 };
 pub use ptx::Position;

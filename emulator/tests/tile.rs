@@ -16,7 +16,10 @@ struct Bytes(u64);
 
 impl Bytes {
     fn next(&mut self) -> u8 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (self.0 >> 56) as u8
     }
 
@@ -32,7 +35,11 @@ fn e2m1(nibble: u8) -> f64 {
 
 fn ue4m3(byte: u8) -> f64 {
     let (exponent, fraction) = (i32::from(byte >> 3 & 15), f64::from(byte & 7));
-    if exponent == 0 { fraction / 8.0 * 2f64.powi(-6) } else { (1.0 + fraction / 8.0) * 2f64.powi(exponent - 7) }
+    if exponent == 0 {
+        fraction / 8.0 * 2f64.powi(-6)
+    } else {
+        (1.0 + fraction / 8.0) * 2f64.powi(exponent - 7)
+    }
 }
 
 /// The value of row r at k, scale included. Scales lie in 128x4 blocks.
@@ -75,7 +82,13 @@ impl Case {
         let mut bytes = Bytes(7);
         let data = |bytes: &mut Bytes, t: usize| bytes.take(t * TILE * K / 2);
         // Up to 15 in the exponent overflows f16 sums; 2^-9 .. 2 and subnormals do not.
-        let scales = |bytes: &mut Bytes, t: usize| bytes.take(t * TILE * K / 16).iter().map(|b| b & 0x3F).collect();
+        let scales = |bytes: &mut Bytes, t: usize| {
+            bytes
+                .take(t * TILE * K / 16)
+                .iter()
+                .map(|b| b & 0x3F)
+                .collect()
+        };
         Case {
             module: Module::load("tile_sm100.ptx", text).unwrap(),
             tiles,
@@ -93,7 +106,12 @@ impl Case {
             device.write(address, bytes).unwrap();
             address
         };
-        let (a, b, sfa, sfb) = (put("a", &self.a), put("b", &self.b), put("sfa", &self.sfa), put("sfb", &self.sfb));
+        let (a, b, sfa, sfb) = (
+            put("a", &self.a),
+            put("b", &self.b),
+            put("sfa", &self.sfa),
+            put("sfb", &self.sfb),
+        );
         let [mt, nt] = self.tiles;
         let ldd = nt * TILE;
         let d = device.allocate("d", mt * TILE * ldd * 2, 0);
@@ -112,7 +130,9 @@ impl Case {
             dynamic_shared: 0,
             params,
         };
-        let report = device.launch(&self.module, &launch, schedule).unwrap_or_else(|stop| panic!("{schedule:?}: {stop}"));
+        let report = device
+            .launch(&self.module, &launch, schedule)
+            .unwrap_or_else(|stop| panic!("{schedule:?}: {stop}"));
         assert_eq!(report.ctas, (mt * nt) as u64);
         assert_eq!(report.counts.mmas, 4 * report.ctas);
         assert_eq!(report.counts.bytes_loaded, 36864 * report.ctas);
@@ -123,13 +143,18 @@ impl Case {
         let ldd = self.tiles[1] * TILE;
         for m in 0..self.tiles[0] * TILE {
             for n in 0..ldd {
-                let terms = (0..K).map(|k| value(&self.a, &self.sfa, m, k) * value(&self.b, &self.sfb, n, k));
-                let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), t| (sum + t, size + t.abs()));
+                let terms = (0..K)
+                    .map(|k| value(&self.a, &self.sfa, m, k) * value(&self.b, &self.sfb, n, k));
+                let (sum, size) =
+                    terms.fold((0.0, 0.0), |(sum, size), t| (sum + t, size + t.abs()));
                 let at = (m * ldd + n) * 2;
                 let got = f16::from_le_bytes([d[at], d[at + 1]]).to_f64();
                 // f16 rounding, and the truncations of the tensor core relative to the magnitudes summed.
                 let bound = f64::abs(sum) * 2f64.powi(-11) + 2f64.powi(-25) + size * 2f64.powi(-22);
-                assert!((got - sum).abs() <= bound, "({m},{n}): got {got}, exact {sum}, bound {bound}");
+                assert!(
+                    (got - sum).abs() <= bound,
+                    "({m},{n}): got {got}, exact {sum}, bound {bound}"
+                );
             }
         }
     }
@@ -147,6 +172,9 @@ fn full_range_data_under_every_schedule() {
     case.check(&eager);
     assert!(case.run(Schedule::Lazy) == eager, "lazy differs from eager");
     for seed in 0..10 {
-        assert!(case.run(Schedule::Random(seed)) == eager, "seed {seed} differs from eager");
+        assert!(
+            case.run(Schedule::Random(seed)) == eager,
+            "seed {seed} differs from eager"
+        );
     }
 }

@@ -363,14 +363,18 @@ impl ClusterState {
                 let mut data = [0; 16];
                 check_alignment("global", *src, *size)?;
                 self.check_shared(*dst, *size, *size)?;
-                grid.global.read(*src, &mut data[..*valid as usize])?;
+                // With nothing to read the source address means nothing: compilers pass wild ones for masked rows.
+                if *valid > 0 {
+                    grid.global.read(*src, &mut data[..*valid as usize])?;
+                }
                 self.shared_write(agent, *dst, AccessKind::AsyncStore, &data[..*size as usize])
             }
             Work::SmallArrive { barrier } => {
                 self.barrier_arrive(agent, *barrier, 1, false).map(|_| ())
             }
-            Work::Commit { barrier, mask, .. } => targets(*barrier, *mask)
-                .try_for_each(|to| self.barrier_arrive(agent, to, 1, false).map(|_| ())),
+            Work::Commit { barrier, mask, .. } => {
+                targets(*barrier, *mask).try_for_each(|to| self.barrier_commit(agent, to))
+            }
             Work::Multiply(mma) => self.multiply(agent, mma),
             Work::TensorCopy {
                 group,

@@ -109,10 +109,6 @@ impl Cta {
         );
     }
 
-    pub fn remove_barrier(&mut self, offset: u32) {
-        self.barriers.remove(&offset);
-    }
-
     /// The barrier that a write would destroy.
     fn barrier_in(&self, offset: u32, len: u32) -> Option<(u32, &Mbarrier)> {
         let (first, last) = self.barrier_range;
@@ -202,14 +198,18 @@ impl ClusterState {
         Ok(())
     }
 
-    /// Bounds of a write, and that it does not destroy a barrier.
-    pub fn check_shared_write(&self, at: SharedAddress, len: u32) -> Result<(), FaultKind> {
+    /// Bounds of a write, and that it does not destroy a barrier in use.
+    pub fn check_shared_write(&mut self, at: SharedAddress, len: u32) -> Result<(), FaultKind> {
         self.check_shared(at, len, 1)?;
-        if let Some((offset, barrier)) = self.ctas[at.rank as usize].barrier_in(at.offset, len) {
-            let what = format!(
-                "{len} bytes written at {at} destroy the barrier at {offset:#x}, {barrier}"
-            );
-            return Err(FaultKind::Mbarrier(what));
+        let cta = &mut self.ctas[at.rank as usize];
+        while let Some((offset, barrier)) = cta.barrier_in(at.offset, len) {
+            if !barrier.retired {
+                let what = format!(
+                    "{len} bytes written at {at} destroy the barrier at {offset:#x}, {barrier}"
+                );
+                return Err(FaultKind::Mbarrier(what));
+            }
+            cta.barriers.remove(&offset);
         }
         Ok(())
     }

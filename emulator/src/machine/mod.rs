@@ -23,7 +23,7 @@ pub use device::{Device, DeviceConfig};
 pub use fault::{Fault, FaultKind, Site, Stop};
 pub use launch::{Launch, Report};
 pub(crate) use mbarrier::{SharedAddress, token_pending};
-pub use module::Module;
+pub use module::{Module, Parameter};
 pub use schedule::Schedule;
 pub(crate) use step::{Flow, Space, Step};
 pub(crate) use warp::Wait;

@@ -22,10 +22,22 @@ pub struct Module {
 pub(crate) struct Entry {
     pub name: String,
     pub code: Code,
+    pub params: Vec<Parameter>,
     pub param_bytes: u32,
     pub required_block: Option<[u32; 3]>,
     pub max_threads: Option<u64>,
     pub cluster: Option<[u32; 3]>,
+}
+
+/// A parameter of an entry and its place in the parameter block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Name in the PTX.
+    pub name: String,
+    /// Offset in bytes.
+    pub offset: u32,
+    /// Size in bytes.
+    pub bytes: u32,
 }
 
 /// A variable in global memory: allocated and initialised when a device first meets the module.
@@ -74,12 +86,12 @@ impl Module {
         self.entries.iter().map(|e| e.name.as_str())
     }
 
-    /// Bytes of the parameter block of an entry, if it exists.
-    pub fn param_bytes(&self, entry: &str) -> Option<u32> {
+    /// The parameters of an entry, if it exists, in their order.
+    pub fn params(&self, entry: &str) -> Option<&[Parameter]> {
         self.entries
             .iter()
             .find(|e| e.name == entry)
-            .map(|e| e.param_bytes)
+            .map(|e| e.params.as_slice())
     }
 
     /// Lays out constant and global variables.
@@ -156,10 +168,16 @@ fn decode(
 ) -> Result<Entry, LoadError> {
     let mut names = outside.clone();
     let mut param_bytes = 0u32;
+    let mut params = Vec::new();
     for param in &entry.params {
         let (bytes, align) = extent(param)?;
         param_bytes = param_bytes.next_multiple_of(align);
         names.insert(param.name.clone(), Src::Imm(param_bytes.into()));
+        params.push(Parameter {
+            name: param.name.clone(),
+            offset: param_bytes,
+            bytes,
+        });
         param_bytes += bytes;
     }
     let used = names_in(&entry.body);
@@ -172,6 +190,7 @@ fn decode(
     let mut out = Entry {
         name: entry.name.clone(),
         code,
+        params,
         param_bytes,
         required_block: None,
         max_threads: None,
