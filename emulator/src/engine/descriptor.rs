@@ -1,0 +1,484 @@
+//! Shared-memory matrix descriptors (sm_100 and sm_90) and instruction descriptors (brief, 1.3, 1.4, 5.1).
+
+use std::fmt;
+
+use super::swizzle::Swizzle;
+
+/// `.cta_group::1` or `.cta_group::2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum CtaGroup {
+    One,
+    Two,
+}
+
+/// `.kind` of `tcgen05.mma`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Kind {
+    F16,
+    Tf32,
+    F8f6f4,
+    I8,
+    Mxf8f6f4,
+    Mxf4,
+    Mxf4nvf4,
+}
+
+impl Kind {
+    /// Whether A and B carry scale factors.
+    pub fn is_block_scaled(self) -> bool {
+        matches!(self, Kind::Mxf8f6f4 | Kind::Mxf4 | Kind::Mxf4nvf4)
+    }
+
+    /// K of one dense MMA: always 32 bytes per row.
+    pub fn k(self) -> usize {
+        match self {
+            Kind::Tf32 => 8,
+            Kind::F16 => 16,
+            Kind::F8f6f4 | Kind::I8 | Kind::Mxf8f6f4 => 32,
+            Kind::Mxf4 | Kind::Mxf4nvf4 => 64,
+        }
+    }
+}
+
+/// Scale factors per row and MMA: `.scale_vec::1X/2X/4X` (`.block16` is `X4`; `.block32` is `X1` for mxf8f6f4, else `X2`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum ScaleVector {
+    X1,
+    X2,
+    X4,
+}
+
+/// A decoded shared-memory matrix descriptor. All sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedMatrix {
+    /// Shared address of the first byte.
+    pub start: u32,
+    /// Leading dimension byte offset.
+    pub leading: u32,
+    /// Stride dimension byte offset.
+    pub stride: u32,
+    /// Swizzle.
+    pub swizzle: Swizzle,
+}
+
+impl SharedMatrix {
+    /// Decodes and checks a tcgen05 descriptor.
+    pub fn decode_sm100(bits: u64) -> Result<Self, DescriptorError> {
+        let constant = (bits >> 46 & 7) as u32;
+        if constant != 1 {
+            return Err(DescriptorError::Constant(constant));
+        }
+        if bits >> 52 & 1 == 1 {
+            return Err(DescriptorError::Unsupported(
+                "an absolute leading dimension address (sm_103a)".into(),
+            ));
+        }
+        reserved(bits, &[(14, 2), (30, 2), (53, 8)])?;
+        let swizzle = match bits >> 61 {
+            0 => Swizzle::None,
+            1 => Swizzle::B128Atom32,
+            2 => Swizzle::B128,
+            4 => Swizzle::B64,
+            6 => Swizzle::B32,
+            code => return Err(DescriptorError::SwizzleCode(code as u32)),
+        };
+        Self::with_swizzle(bits, swizzle)
+    }
+
+    /// Decodes and checks a wgmma descriptor.
+    pub fn decode_sm90(bits: u64) -> Result<Self, DescriptorError> {
+        reserved(bits, &[(14, 2), (30, 2), (46, 3), (52, 10)])?;
+        let swizzle =
+            [Swizzle::None, Swizzle::B128, Swizzle::B64, Swizzle::B32][(bits >> 62) as usize];
+        Self::with_swizzle(bits, swizzle)
+    }
+
+    fn with_swizzle(bits: u64, swizzle: Swizzle) -> Result<Self, DescriptorError> {
+        let field = |shift: u32| ((bits >> shift & 0x3FFF) << 4) as u32;
+        let start = field(0);
+        // Without a swizzle there is no pattern, and Triton leaves a base offset in such descriptors.
+        let base_offset = (bits >> 49 & 7) as u32;
+        if base_offset != 0 && swizzle != Swizzle::None {
+            return Err(DescriptorError::BaseOffset(base_offset));
+        }
+        if start % swizzle.period() >= swizzle.span() {
+            return Err(DescriptorError::PatternAlignment { start, swizzle });
+        }
+        Ok(SharedMatrix {
+            start,
+            leading: field(16),
+            stride: field(32),
+            swizzle,
+        })
+    }
+}
+
+/// Refuses set bits in the given (shift, width) ranges.
+fn reserved(bits: u64, ranges: &[(u32, u32)]) -> Result<(), DescriptorError> {
+    for &(shift, width) in ranges {
+        let value = bits >> shift & ((1 << width) - 1);
+        if value != 0 {
+            return Err(DescriptorError::Reserved {
+                bit: shift + value.trailing_zeros(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Element format of A or B.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Format {
+    F16,
+    Bf16,
+    Tf32,
+    E4m3,
+    E5m2,
+    E2m3,
+    E3m2,
+    E2m1,
+    U8,
+    S8,
+}
+
+/// Format of D.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Accumulator {
+    F16,
+    F32,
+    S32,
+}
+
+/// Format of scale factors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum ScaleFormat {
+    Ue4m3,
+    Ue8m0,
+}
+
+/// A decoded instruction descriptor: what one `tcgen05.mma` computes. M and N are those of the CTA pair for
+/// `CtaGroup::Two`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Instruction {
+    pub kind: Kind,
+    pub group: CtaGroup,
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: Format,
+    pub b: Format,
+    pub d: Accumulator,
+    pub negate_a: bool,
+    pub negate_b: bool,
+    /// A is MN-major.
+    pub transpose_a: bool,
+    /// B is MN-major.
+    pub transpose_b: bool,
+    /// i8 only: saturate.
+    pub saturate: bool,
+    /// Block-scaled kinds only.
+    pub scales: Option<Scales>,
+}
+
+/// The scale part of a block-scaled instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Scales {
+    pub format: ScaleFormat,
+    pub vector: ScaleVector,
+    /// Which byte (1X) or half word (2X: 0 or 2) of a scale word of A is used.
+    pub a_id: u32,
+    /// The same for B.
+    pub b_id: u32,
+}
+
+impl Instruction {
+    /// Decodes and checks the 32 bits. `vector` is given for block-scaled kinds and only for those.
+    pub fn decode(
+        bits: u32,
+        kind: Kind,
+        group: CtaGroup,
+        vector: Option<ScaleVector>,
+    ) -> Result<Self, DescriptorError> {
+        check_reserved(bits, kind)?;
+        let field = |shift: u32, width: u32| bits >> shift & ((1 << width) - 1);
+        let flag = |shift: u32| field(shift, 1) == 1;
+        if flag(2) {
+            return Err(DescriptorError::Unsupported("sparsity".into()));
+        }
+        let m = match kind {
+            _ if kind.is_block_scaled() => field(27, 2) << 7,
+            _ => field(24, 5) << 4,
+        };
+        let b_width = if matches!(kind, Kind::Mxf4 | Kind::Mxf4nvf4) {
+            2
+        } else {
+            3
+        };
+        let this = Instruction {
+            kind,
+            group,
+            m: m as usize,
+            n: (field(17, 6) << 3) as usize,
+            k: kind.k(),
+            a: format(kind, field(7, 3))?,
+            b: format(kind, field(10, b_width))?,
+            d: accumulator(kind, field(4, 2))?,
+            negate_a: flag(13),
+            negate_b: flag(14),
+            transpose_a: flag(15),
+            transpose_b: flag(16),
+            saturate: kind == Kind::I8 && flag(3),
+            scales: decode_scales(bits, kind, vector)?,
+        };
+        this.check_shape()?;
+        this.check_major()?;
+        Ok(this)
+    }
+
+    /// PTX ISA, tcgen05.mma, table of shapes; N in steps of 8 for one CTA as CUTLASS has it.
+    fn check_shape(&self) -> Result<(), DescriptorError> {
+        let legal_m = match (self.group, self.kind.is_block_scaled()) {
+            (CtaGroup::One, false) => [64, 128].contains(&self.m),
+            (CtaGroup::One, true) => self.m == 128,
+            (CtaGroup::Two, _) => [128, 256].contains(&self.m),
+        };
+        let step = match (self.group, self.kind) {
+            (CtaGroup::One, Kind::I8) if self.n > 32 => 16,
+            (CtaGroup::One, _) => 8,
+            (CtaGroup::Two, Kind::I8) => 32,
+            (CtaGroup::Two, _) => 16,
+        };
+        if legal_m && (step..=256).contains(&self.n) && self.n.is_multiple_of(step) {
+            return Ok(());
+        }
+        Err(DescriptorError::Shape {
+            kind: self.kind,
+            group: self.group,
+            m: self.m,
+            n: self.n,
+        })
+    }
+
+    /// Only 8-bit and wider elements can be MN-major, and only where the kind has transpose bits.
+    fn check_major(&self) -> Result<(), DescriptorError> {
+        let packed = |f: Format| matches!(f, Format::E2m3 | Format::E3m2 | Format::E2m1);
+        if self.transpose_a && packed(self.a) || self.transpose_b && packed(self.b) {
+            return Err(DescriptorError::TransposePacked {
+                a: self.a,
+                b: self.b,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn check_reserved(bits: u32, kind: Kind) -> Result<(), DescriptorError> {
+    let bits64 = u64::from(bits);
+    match kind {
+        Kind::Mxf4 | Kind::Mxf4nvf4 => {
+            if bits >> 31 == 1 {
+                return Err(DescriptorError::Unsupported("K = 96 (sm_103a)".into()));
+            }
+            // Bits 15 and 16 are the transpose bits, which these kinds do not have.
+            reserved(bits64, &[(0, 2), (3, 1), (6, 1), (12, 1), (15, 2), (24, 3)])
+        }
+        Kind::Mxf8f6f4 => reserved(bits64, &[(0, 2), (3, 1), (6, 1), (24, 3), (31, 1)]),
+        Kind::I8 => reserved(bits64, &[(0, 2), (6, 1), (13, 2), (23, 1), (29, 3)]),
+        _ => reserved(bits64, &[(0, 2), (3, 1), (6, 1), (23, 1), (29, 3)]),
+    }
+}
+
+fn format(kind: Kind, code: u32) -> Result<Format, DescriptorError> {
+    Ok(match (kind, code) {
+        (Kind::F16, 0) => Format::F16,
+        (Kind::F16, 1) => Format::Bf16,
+        (Kind::Tf32, 2) => Format::Tf32,
+        (Kind::I8, 0) => Format::U8,
+        (Kind::I8, 1) => Format::S8,
+        (Kind::Mxf4 | Kind::Mxf4nvf4, 1) => Format::E2m1,
+        (Kind::F8f6f4 | Kind::Mxf8f6f4, 0) => Format::E4m3,
+        (Kind::F8f6f4 | Kind::Mxf8f6f4, 1) => Format::E5m2,
+        (Kind::F8f6f4 | Kind::Mxf8f6f4, 3) => Format::E2m3,
+        (Kind::F8f6f4 | Kind::Mxf8f6f4, 4) => Format::E3m2,
+        (Kind::F8f6f4 | Kind::Mxf8f6f4, 5) => Format::E2m1,
+        _ => return Err(DescriptorError::ElementFormat { kind, code }),
+    })
+}
+
+/// Block-scaled kinds have only f32; bits 4-5 are the scale id of B there.
+fn accumulator(kind: Kind, code: u32) -> Result<Accumulator, DescriptorError> {
+    Ok(match (kind, code) {
+        _ if kind.is_block_scaled() => Accumulator::F32,
+        (Kind::F16 | Kind::F8f6f4, 0) => Accumulator::F16,
+        (Kind::F16 | Kind::F8f6f4 | Kind::Tf32, 1) => Accumulator::F32,
+        (Kind::I8, 2) => Accumulator::S32,
+        _ => return Err(DescriptorError::AccumulatorFormat { kind, code }),
+    })
+}
+
+fn decode_scales(
+    bits: u32,
+    kind: Kind,
+    vector: Option<ScaleVector>,
+) -> Result<Option<Scales>, DescriptorError> {
+    let Some(vector) = vector else {
+        return if kind.is_block_scaled() {
+            Err(DescriptorError::ScaleVector { kind, vector })
+        } else {
+            Ok(None)
+        };
+    };
+    let format = if bits >> 23 & 1 == 1 {
+        ScaleFormat::Ue8m0
+    } else {
+        ScaleFormat::Ue4m3
+    };
+    use {Kind::*, ScaleFormat::*, ScaleVector::*};
+    match (kind, vector, format) {
+        (Mxf8f6f4, X1, Ue8m0) | (Mxf4, X2, Ue8m0) | (Mxf4nvf4, X2, Ue8m0) | (Mxf4nvf4, X4, _) => {}
+        (Mxf8f6f4, X1, _) | (Mxf4 | Mxf4nvf4, X2, _) => {
+            return Err(DescriptorError::ScaleFormat { kind, format });
+        }
+        _ => {
+            return Err(DescriptorError::ScaleVector {
+                kind,
+                vector: Some(vector),
+            });
+        }
+    }
+    let scales = Scales {
+        format,
+        vector,
+        a_id: bits >> 29 & 3,
+        b_id: bits >> 4 & 3,
+    };
+    for id in [scales.a_id, scales.b_id] {
+        let legal = match vector {
+            X1 => true,
+            X2 => id.is_multiple_of(2),
+            X4 => id == 0,
+        };
+        if !legal {
+            return Err(DescriptorError::ScaleId { vector, id });
+        }
+    }
+    Ok(Some(scales))
+}
+
+/// Why a descriptor is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum DescriptorError {
+    Unsupported(String),
+    Constant(u32),
+    Reserved {
+        bit: u32,
+    },
+    SwizzleCode(u32),
+    BaseOffset(u32),
+    PatternAlignment {
+        start: u32,
+        swizzle: Swizzle,
+    },
+    ElementFormat {
+        kind: Kind,
+        code: u32,
+    },
+    AccumulatorFormat {
+        kind: Kind,
+        code: u32,
+    },
+    Shape {
+        kind: Kind,
+        group: CtaGroup,
+        m: usize,
+        n: usize,
+    },
+    TransposePacked {
+        a: Format,
+        b: Format,
+    },
+    ScaleVector {
+        kind: Kind,
+        vector: Option<ScaleVector>,
+    },
+    ScaleFormat {
+        kind: Kind,
+        format: ScaleFormat,
+    },
+    ScaleId {
+        vector: ScaleVector,
+        id: u32,
+    },
+}
+
+impl fmt::Display for DescriptorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use DescriptorError as E;
+        match self {
+            E::Unsupported(what) => write!(f, "{what} is not implemented"),
+            E::Constant(value) => write!(
+                f,
+                "bits 46-48 of a matrix descriptor are {value:#05b} where sm_100 needs 0b001"
+            ),
+            E::Reserved { bit } => write!(f, "reserved bit {bit} is set"),
+            E::SwizzleCode(code) => write!(
+                f,
+                "swizzle code {code} does not exist (sm_100: 0, 1, 2, 4, 6)"
+            ),
+            E::BaseOffset(value) => write!(
+                f,
+                "base offset {value}: the swizzle pattern must start on its boundary"
+            ),
+            E::PatternAlignment { start, swizzle } => {
+                write!(
+                    f,
+                    "start address {start:#x} is not in the first row of a {swizzle:?} swizzle pattern "
+                )?;
+                write!(f, "(align the tile to {} bytes)", swizzle.period())
+            }
+            E::ElementFormat { kind, code } => {
+                write!(f, "element format {code} does not exist in kind {kind:?}")
+            }
+            E::AccumulatorFormat { kind, code } => {
+                write!(f, "D format {code} does not exist in kind {kind:?}")
+            }
+            E::Shape { kind, group, m, n } => write!(
+                f,
+                "no M = {m}, N = {n} in kind {kind:?}, CTA group {group:?}"
+            ),
+            E::TransposePacked { a, b } => write!(
+                f,
+                "MN-major needs 8-bit or wider formats, A is {a:?} and B {b:?}"
+            ),
+            E::ScaleVector { kind, vector: None } => {
+                write!(f, "kind {kind:?} needs a scale vector size")
+            }
+            E::ScaleVector {
+                kind,
+                vector: Some(vector),
+            } => write!(f, "kind {kind:?} has no scale vector {vector:?}"),
+            E::ScaleFormat { kind, format } => {
+                write!(
+                    f,
+                    "kind {kind:?} does not take {format:?} scales with this vector size"
+                )
+            }
+            E::ScaleId { vector, id } => {
+                write!(f, "scale id {id} is illegal with scale vector {vector:?}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "descriptor_tests.rs"]
+mod tests;

@@ -1,0 +1,283 @@
+//! Reads operand tiles out of shared memory through a matrix descriptor (brief, 1.5).
+//!
+//! Both canonical layouts are built of 16-byte units that the swizzle moves but never splits:
+//! * K-major: row r is at `(r / 8) * stride + (r % 8) * span` and its bytes follow each other; without a swizzle the
+//!   span is one unit and the next unit along K is `leading` bytes away;
+//! * MN-major: k plays the part of the row, and the bytes that follow each other run along M or N (PTX ISA, matrix
+//!   descriptors, canonical layouts).
+
+use std::fmt;
+
+use super::descriptor::SharedMatrix;
+use super::swizzle::Swizzle;
+
+const UNIT: usize = 16;
+
+/// Appends `rows` rows of `row_bytes` bytes (a multiple of 16) of a K-major operand to `out`, row after row.
+pub fn fetch_k_major(
+    shared: &[u8],
+    matrix: &SharedMatrix,
+    rows: usize,
+    row_bytes: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), OperandError> {
+    check_inside_atom(matrix, row_bytes)?;
+    out.reserve(rows * row_bytes);
+    for row in 0..rows {
+        for unit in 0..row_bytes / UNIT {
+            let along = match matrix.swizzle {
+                Swizzle::None => unit as u32 * matrix.leading,
+                _ => (unit * UNIT) as u32,
+            };
+            out.extend_from_slice(unit_at(shared, matrix, atom_row(matrix, row) + along)?);
+        }
+    }
+    Ok(())
+}
+
+/// Appends an MN-major operand of `rows` x `k` elements of `element_bytes` (1 or 2) to `out`, transposed to K-major rows.
+/// Both sizes are multiples of 8; rows beyond the last whole unit may lie in a partly used one.
+pub fn fetch_mn_major(
+    shared: &[u8],
+    matrix: &SharedMatrix,
+    rows: usize,
+    k: usize,
+    element_bytes: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), OperandError> {
+    if matrix.swizzle == Swizzle::B128Atom32 {
+        return Err(OperandError::Unsupported(
+            "an MN-major operand with 32-byte swizzle atoms".into(),
+        ));
+    }
+    // From the middle of an atom the rows must not run into the next one, which is `leading` bytes away.
+    let from_middle = !matrix.start.is_multiple_of(matrix.swizzle.span());
+    check_inside_atom(
+        matrix,
+        if from_middle {
+            rows * element_bytes
+        } else {
+            UNIT
+        },
+    )?;
+    let base = out.len();
+    out.resize(base + rows * k * element_bytes, 0);
+    let per_unit = UNIT / element_bytes;
+    for depth in 0..k {
+        for first in (0..rows).step_by(per_unit) {
+            let unit = unit_at(
+                shared,
+                matrix,
+                mn_major_offset(matrix, first * element_bytes, depth),
+            )?;
+            for (row, element) in (first..rows).zip(unit.chunks_exact(element_bytes)) {
+                out[base + (row * k + depth) * element_bytes..][..element_bytes]
+                    .copy_from_slice(element);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Offset of row r inside the 8-row atoms that `stride` separates.
+fn atom_row(matrix: &SharedMatrix, row: usize) -> u32 {
+    (row / 8) as u32 * matrix.stride + (row % 8) as u32 * matrix.swizzle.span()
+}
+
+/// Offset of the unit that starts `along` bytes along M or N at depth k. Without a swizzle the roles of the two
+/// descriptor offsets are exchanged.
+fn mn_major_offset(matrix: &SharedMatrix, along: usize, k: usize) -> u32 {
+    let span = matrix.swizzle.span();
+    let (block, inside) = (along as u32 / span, along as u32 % span);
+    let (per_block, per_eight) = match matrix.swizzle {
+        Swizzle::None => (matrix.stride, matrix.leading),
+        _ => (matrix.leading, matrix.stride),
+    };
+    block * per_block + inside + (k / 8) as u32 * per_eight + (k % 8) as u32 * span
+}
+
+fn unit_at<'a>(
+    shared: &'a [u8],
+    matrix: &SharedMatrix,
+    offset: u32,
+) -> Result<&'a [u8], OperandError> {
+    let address = matrix.swizzle.apply(matrix.start + offset);
+    let end = address as usize + UNIT;
+    shared
+        .get(address as usize..end)
+        .ok_or(OperandError::Bounds {
+            address,
+            window: shared.len(),
+        })
+}
+
+/// A row must not run out of its swizzle atom: the address after it belongs to another row.
+fn check_inside_atom(matrix: &SharedMatrix, row_bytes: usize) -> Result<(), OperandError> {
+    let (span, start) = (matrix.swizzle.span(), matrix.start);
+    if matrix.swizzle != Swizzle::None && start % span + row_bytes as u32 > span {
+        return Err(OperandError::CrossesAtom {
+            start,
+            row_bytes,
+            span,
+        });
+    }
+    Ok(())
+}
+
+/// Why an operand cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum OperandError {
+    Unsupported(String),
+    Bounds {
+        address: u32,
+        window: usize,
+    },
+    CrossesAtom {
+        start: u32,
+        row_bytes: usize,
+        span: u32,
+    },
+}
+
+impl fmt::Display for OperandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OperandError::Unsupported(what) => write!(f, "{what} is not implemented"),
+            OperandError::Bounds { address, window } => {
+                write!(
+                    f,
+                    "16 bytes at {address:#x} exceed the shared window of {window:#x} bytes"
+                )
+            }
+            OperandError::CrossesAtom {
+                start,
+                row_bytes,
+                span,
+            } => {
+                write!(
+                    f,
+                    "{row_bytes} bytes from {start:#x} leave the {span}-byte row of the swizzle atom"
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODES: [Swizzle; 4] = [Swizzle::None, Swizzle::B32, Swizzle::B64, Swizzle::B128];
+
+    fn value(row: usize, column: usize) -> u8 {
+        (row * 37 + column * 101 + (row ^ column)) as u8
+    }
+
+    /// A tile of 64 rows x 128 bytes as TMA would write it (sub-tiles of one span each), read back step by step:
+    /// the replay of check_layouts.py.
+    #[test]
+    fn k_major_reads_what_tma_wrote() {
+        for swizzle in MODES {
+            let (rows, base) = (64u32, 2048);
+            let span = swizzle.span();
+            let mut shared = vec![0; 16384];
+            for row in 0..rows {
+                for column in 0..128 {
+                    let linear = base + column / span * rows * span + row * span + column % span;
+                    shared[swizzle.apply(linear) as usize] = value(row as usize, column as usize);
+                }
+            }
+            for step in 0..4 {
+                let column = step * 32;
+                let start = base + column / span * rows * span + column % span;
+                let matrix = SharedMatrix {
+                    start,
+                    leading: rows * 16,
+                    stride: 8 * span,
+                    swizzle,
+                };
+                let mut tile = Vec::new();
+                fetch_k_major(&shared, &matrix, rows as usize, 32, &mut tile).unwrap();
+                for (i, &byte) in tile.iter().enumerate() {
+                    assert_eq!(
+                        byte,
+                        value(i / 32, column as usize + i % 32),
+                        "{swizzle:?} step {step} byte {i}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// An MN-major 16-bit operand: k rows of 64 elements along M, box by box of one span.
+    #[test]
+    fn mn_major_is_the_transpose() {
+        for swizzle in MODES {
+            let (rows, k) = (128usize, 16usize);
+            let span = swizzle.span() as usize;
+            let mut shared = vec![0; 16384];
+            for depth in 0..k {
+                for byte in 0..rows * 2 {
+                    let linear = 1024 + byte / span * k * span + depth * span + byte % span;
+                    shared[swizzle.apply(linear as u32) as usize] = value(depth, byte);
+                }
+            }
+            let (blocks, eights) = ((k * span) as u32, (8 * span) as u32);
+            let (leading, stride) = if swizzle == Swizzle::None {
+                (eights, blocks)
+            } else {
+                (blocks, eights)
+            };
+            let matrix = SharedMatrix {
+                start: 1024,
+                leading,
+                stride,
+                swizzle,
+            };
+            let mut tile = Vec::new();
+            fetch_mn_major(&shared, &matrix, rows, k, 2, &mut tile).unwrap();
+            for row in 0..rows {
+                for depth in 0..k {
+                    let element = &tile[(row * k + depth) * 2..][..2];
+                    assert_eq!(
+                        element,
+                        [value(depth, 2 * row), value(depth, 2 * row + 1)],
+                        "{swizzle:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let matrix = SharedMatrix {
+            start: 1024 + 112,
+            leading: 16,
+            stride: 1024,
+            swizzle: Swizzle::B128,
+        };
+        let crosses = OperandError::CrossesAtom {
+            start: 1136,
+            row_bytes: 32,
+            span: 128,
+        };
+        assert_eq!(
+            fetch_k_major(&[0; 4096], &matrix, 8, 32, &mut Vec::new()),
+            Err(crosses)
+        );
+        let matrix = SharedMatrix {
+            start: 1024,
+            ..matrix
+        };
+        let bounds = OperandError::Bounds {
+            address: 4096,
+            window: 4096,
+        };
+        assert_eq!(
+            fetch_k_major(&[0; 4096], &matrix, 32, 32, &mut Vec::new()),
+            Err(bounds)
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! `tcgen05.cp` and `tcgen05.shift`: shared memory to tensor memory (brief, 2.3 and 2.6).
+
+use super::{LANES, TensorMemory, TensorMemoryError, split};
+use crate::engine::Error;
+use crate::engine::descriptor::SharedMatrix;
+use crate::engine::operand::fetch_k_major;
+
+/// `.shape` and `.multicast` of `tcgen05.cp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, non_camel_case_types)]
+pub enum CopyShape {
+    S128x256b,
+    S4x256b,
+    S128x128b,
+    S64x128bWarpx2_02_13,
+    S64x128bWarpx2_01_23,
+    S32x128bWarpx4,
+}
+
+impl CopyShape {
+    /// Source rows and their bytes.
+    fn source(self) -> (usize, usize) {
+        match self {
+            CopyShape::S128x256b => (128, 32),
+            CopyShape::S4x256b => (4, 32),
+            CopyShape::S128x128b => (128, 16),
+            CopyShape::S64x128bWarpx2_02_13 | CopyShape::S64x128bWarpx2_01_23 => (64, 16),
+            CopyShape::S32x128bWarpx4 => (32, 16),
+        }
+    }
+
+    /// The lanes, relative to the address, that receive a source row (layouts of CuTe's copy traits).
+    fn lanes(self, row: usize) -> impl Iterator<Item = usize> {
+        let (first, step, count) = match self {
+            CopyShape::S128x256b | CopyShape::S128x128b => (row, LANES, 1),
+            CopyShape::S4x256b => (32 * row, LANES, 1),
+            CopyShape::S64x128bWarpx2_02_13 => (row, 64, 2),
+            CopyShape::S64x128bWarpx2_01_23 => (row / 32 * 64 + row % 32, 32, 2),
+            CopyShape::S32x128bWarpx4 => (row, 32, 4),
+        };
+        (first..).step_by(step).take(count)
+    }
+
+    /// The lanes from the first to the last one written.
+    fn extent(self) -> u32 {
+        if self == CopyShape::S4x256b {
+            97
+        } else {
+            LANES as u32
+        }
+    }
+}
+
+/// `.dst_fmt.src_fmt` of `tcgen05.cp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Decompression {
+    B8x16FromB4x16P64,
+    B8x16FromB6x16P32,
+}
+
+impl TensorMemory {
+    /// `tcgen05.cp` from one CTA's shared memory. With `.cta_group::2` call it once per CTA of the pair. Decompression is
+    /// unsupported: where it puts the bits inside a byte is not documented.
+    pub fn copy(
+        &mut self,
+        shape: CopyShape,
+        decompression: Option<Decompression>,
+        address: u32,
+        shared: &[u8],
+        matrix: &SharedMatrix,
+    ) -> Result<(), Error> {
+        if let Some(format) = decompression {
+            return Err(TensorMemoryError::Unsupported(format!("decompression {format:?}")).into());
+        }
+        let (lane, column) = split(address);
+        if lane + shape.extent() > LANES as u32 {
+            return Err(TensorMemoryError::Lane {
+                lane,
+                lanes: shape.extent(),
+            }
+            .into());
+        }
+        let (rows, row_bytes) = shape.source();
+        self.check_columns(column, row_bytes as u32 / 4)?;
+        let mut bytes = Vec::new();
+        fetch_k_major(shared, matrix, rows, row_bytes, &mut bytes)?;
+        for (row, data) in bytes.chunks_exact(row_bytes).enumerate() {
+            for target in shape.lanes(row) {
+                self.write_words(lane as usize + target, column, data);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_words(&mut self, lane: usize, column: u32, bytes: &[u8]) {
+        for (cell, word) in self
+            .row_mut(lane, column)
+            .iter_mut()
+            .zip(bytes.chunks_exact(4))
+        {
+            *cell = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+        }
+    }
+
+    /// `tcgen05.shift.down`. Unsupported: the PTX ISA's text leaves open which neighbour a row receives.
+    pub fn shift_down(&mut self, address: u32) -> Result<(), TensorMemoryError> {
+        let (lane, column) = split(address);
+        if lane % 32 != 0 {
+            return Err(TensorMemoryError::LaneAlignment {
+                lane,
+                alignment: 32,
+            });
+        }
+        self.check_columns(column, 8)?;
+        Err(TensorMemoryError::Unsupported("tcgen05.shift.down".into()))
+    }
+}

@@ -1,0 +1,108 @@
+//! Where matrices live in tensor memory: accumulators and scale factors (brief, 2.1 and 2.2).
+
+use std::ops::Range;
+
+use super::{LANES, TensorMemory, TensorMemoryError, split};
+use crate::engine::descriptor::CtaGroup;
+
+/// Where element (m, n) of D lives: (CTA of the pair, lane, column offset). `m_total` and `n_total` are those of the
+/// pair. The lane is relative to the address, which for M = 64 may name lane 16.
+pub fn accumulator_cell(
+    group: CtaGroup,
+    m_total: usize,
+    n_total: usize,
+    m: usize,
+    n: usize,
+) -> (usize, usize, usize) {
+    match (group, m_total) {
+        (CtaGroup::One, 64) => (0, m / 16 * 32 + m % 16, n),
+        (CtaGroup::One, _) => (0, m, n),
+        (CtaGroup::Two, 128) => {
+            let half = n_total / 2;
+            (m / 64, m % 64 + 64 * (n / half), n % half)
+        }
+        (CtaGroup::Two, _) => (m / 128, m % 128, n),
+    }
+}
+
+/// A part of one CTA's share of D whose rows are consecutive lanes and whose columns are consecutive columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccumulatorBlock {
+    /// Rows of D, counted from this CTA's first.
+    pub rows: Range<usize>,
+    /// Columns of D.
+    pub columns: Range<usize>,
+    /// Lane of the first row, relative to the address. The first column is at the address.
+    pub lane: usize,
+}
+
+/// The same layout as [`accumulator_cell`], in pieces; it does not depend on the CTA.
+pub fn accumulator_blocks(
+    group: CtaGroup,
+    m_total: usize,
+    n_total: usize,
+) -> Vec<AccumulatorBlock> {
+    let whole = |rows: Range<usize>, lane| AccumulatorBlock {
+        rows,
+        columns: 0..n_total,
+        lane,
+    };
+    match (group, m_total) {
+        (CtaGroup::One, 64) => (0..4)
+            .map(|i| whole(16 * i..16 * (i + 1), 32 * i))
+            .collect(),
+        (CtaGroup::Two, 128) => (0..2)
+            .map(|i| AccumulatorBlock {
+                rows: 0..64,
+                columns: i * n_total / 2..(i + 1) * n_total / 2,
+                lane: 64 * i,
+            })
+            .collect(),
+        _ => vec![whole(0..128, 0)],
+    }
+}
+
+/// Scale words in tensor memory: row r is in column `r / 32`, lane `r % 32` of every group of 32 lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScaleSource {
+    /// Tensor address; bits 30-31 may carry a scale id, which CuTe leaves there.
+    pub address: u32,
+    /// Rows of A, or columns of D for B.
+    pub rows: usize,
+}
+
+impl TensorMemory {
+    /// The scale word of every row. The four copies must be equal.
+    pub(crate) fn scale_words(&self, source: ScaleSource) -> Result<Vec<u32>, TensorMemoryError> {
+        let (lane, column) = split(source.address & 0x3FFF_FFFF);
+        if lane != 0 {
+            return Err(TensorMemoryError::LaneAlignment {
+                lane,
+                alignment: LANES as u32,
+            });
+        }
+        self.check_columns(column, source.rows.div_ceil(32) as u32)?;
+        (0..source.rows)
+            .map(|row| self.scale_word(row, column + row as u32 / 32))
+            .collect()
+    }
+
+    fn scale_word(&self, row: usize, column: u32) -> Result<u32, TensorMemoryError> {
+        let lane = row % 32;
+        let word = self.row(lane, column)[0];
+        for other_lane in [lane + 32, lane + 64, lane + 96] {
+            let other_word = self.row(other_lane, column)[0];
+            if other_word != word {
+                return Err(TensorMemoryError::ScaleCopiesDiffer {
+                    row,
+                    column,
+                    lane,
+                    word,
+                    other_lane,
+                    other_word,
+                });
+            }
+        }
+        Ok(word)
+    }
+}
