@@ -2,7 +2,7 @@
 
 mod desk;
 
-use desk::Desk;
+use desk::{Desk, texts};
 
 const SHAPES: &str = "
 [[set]]
@@ -66,6 +66,50 @@ fn seeds_schedules_and_data_are_as_asked() {
         ulps > 0.0 && ulps <= 1.0,
         "rounding shows, and at most one ulp of f16: {ulps}"
     );
+}
+
+/// Runs `nvfp4gen verify` in the repository, on the shape files that ship.
+fn verify_shipped(line: &str) -> serde_json::Value {
+    let mut command = Desk::new(SHAPES).command(&format!("verify --json {line}"));
+    let (code, text, message) = texts(
+        command
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(code, 0, "{message}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn contest_and_edge_cases_are_right_under_every_schedule() {
+    let schedules = "--schedule eager --schedule lazy --schedule random:1 --schedule random:2";
+    let json = verify_shipped(&format!(
+        "shapes/contest-tests.toml shapes/edge.toml {schedules}"
+    ));
+    let sets = json["sets"].as_array().unwrap();
+    assert!(
+        sets.len() >= 20
+            && sets
+                .iter()
+                .all(|set| set["runs"].as_array().unwrap().len() == 4)
+    );
+}
+
+#[test]
+fn without_cancellation_nothing_is_off_by_more_than_an_ulp() {
+    let json = verify_shipped("shapes/contest-tests.toml --data no-cancellation --schedule lazy");
+    for set in json["sets"].as_array().unwrap() {
+        let ulps = set["runs"][0]["max_ulps"].as_f64().unwrap();
+        assert!(ulps > 0.4 && ulps <= 1.0, "{set}");
+    }
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "takes minutes without --release")]
+fn the_leaderboard_is_right() {
+    let json = verify_shipped("shapes/leaderboard.toml");
+    assert_eq!(json["sets"].as_array().unwrap().len(), 4);
 }
 
 #[test]
