@@ -1,0 +1,164 @@
+//! The manifest: everything about a kernel that is not in its text.
+
+use serde::{Deserialize, Serialize};
+
+/// All kernels of one target directory, `generated/<target>/manifest.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this format; readers refuse others.
+    pub format: u32,
+    /// The target the kernels were made for, e.g. `sm_100a`.
+    pub target: String,
+    /// Version of nvfp4gen that wrote the directory.
+    pub generator: String,
+    /// The kernels, in the order of the shape files.
+    #[serde(default, rename = "kernel")]
+    pub kernels: Vec<KernelEntry>,
+}
+
+/// One kernel: PTX text and its manifest entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// What the manifest says of it. `entry.sha256` is the hash of `ptx`.
+    pub entry: KernelEntry,
+    /// The PTX text.
+    pub ptx: String,
+}
+
+/// What a caller must know to load, bind and launch one kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelEntry {
+    /// The shape key.
+    pub key: String,
+    /// The name of the set in its shape file.
+    pub name: String,
+    /// File name of the PTX, relative to the manifest.
+    pub file: String,
+    /// SHA-256 of the PTX text, in hexadecimal.
+    pub sha256: String,
+    /// Name of the `.entry` in the module.
+    pub function: String,
+    /// The `.version` of the PTX, which a driver must know.
+    pub ptx_version: String,
+    /// Tiles of the output that the kernel computes.
+    pub tiles: u32,
+    /// K-block stages in the shared-memory ring.
+    pub stages: u32,
+    /// Columns of tensor memory that each CTA allocates.
+    pub tensor_memory_columns: u32,
+    /// Full problem sizes and options.
+    pub sizes: Sizes,
+    /// Grid, block, cluster and dynamic shared memory.
+    pub launch: LaunchShape,
+    /// The one by-value kernel parameter.
+    pub parameters: ParameterBlock,
+}
+
+/// Problem sizes of a set, one entry a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sizes {
+    /// Tokens per group (rows of A and C).
+    pub m: Vec<u32>,
+    /// Weight rows per group (rows of B, columns of C).
+    pub n: Vec<u32>,
+    /// Length of the sum.
+    pub k: Vec<u32>,
+    /// Element type of C: `f16`.
+    pub output: String,
+    /// `static` if no kernel that may still run writes B and SFB, else `dynamic`.
+    pub weights: String,
+}
+
+/// The shape of a launch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LaunchShape {
+    /// CTAs in x, y and z.
+    pub grid: [u32; 3],
+    /// Threads in x, y and z.
+    pub block: [u32; 3],
+    /// CTAs per cluster in x, y and z.
+    pub cluster: [u32; 3],
+    /// Dynamic shared memory in bytes.
+    pub dynamic_shared: u32,
+}
+
+/// The parameter block: tensor maps first, raw pointers after them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParameterBlock {
+    /// Size in bytes, at most 32,764.
+    pub bytes: u32,
+    /// Alignment of the block in bytes.
+    pub alignment: u32,
+    /// 128-byte tensor maps. Groups without tokens have none.
+    #[serde(default)]
+    pub tensor_maps: Vec<TensorMapSlot>,
+    /// Eight-byte device addresses. Groups without tokens have none.
+    #[serde(default)]
+    pub pointers: Vec<PointerSlot>,
+}
+
+/// One of the five operands of a group, named as the caller names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operand {
+    /// Tokens, [M, K/2] bytes.
+    A,
+    /// Weights, [N, K/2] bytes.
+    B,
+    /// Token scales, blocked form.
+    Sfa,
+    /// Weight scales, blocked form.
+    Sfb,
+    /// Output, [M, N].
+    C,
+}
+
+/// A tensor map in the parameter block: the arguments of `cuTensorMapEncodeTiled` but for the address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorMapSlot {
+    /// Byte offset in the block.
+    pub offset: u32,
+    /// Index of the group in the set.
+    pub group: u32,
+    /// The operand whose address the map holds.
+    pub operand: Operand,
+    /// Element type, as in PTX: `u8`.
+    pub element: String,
+    /// Extents in elements, innermost first.
+    pub dims: Vec<u64>,
+    /// Byte strides of dimensions 1 and up.
+    pub strides: Vec<u64>,
+    /// Box extents in elements, innermost first.
+    #[serde(rename = "box")]
+    pub tile: Vec<u32>,
+    /// Bytes of the shared-memory swizzle span: 0, 32, 64 or 128.
+    pub swizzle: u32,
+    /// Bytes of L2 promotion: 0, 64, 128 or 256.
+    pub l2_promotion: u32,
+}
+
+/// An address in the parameter block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PointerSlot {
+    /// Byte offset in the block.
+    pub offset: u32,
+    /// Index of the group in the set.
+    pub group: u32,
+    /// The operand it points to.
+    pub operand: Operand,
+}
+
+impl Kernel {
+    /// Joins text and entry; the entry's hash is computed here.
+    pub fn new(mut entry: KernelEntry, ptx: String) -> Self {
+        entry.sha256 = super::sha256(&ptx);
+        Kernel { entry, ptx }
+    }
+}
