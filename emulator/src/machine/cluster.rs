@@ -57,7 +57,7 @@ pub(crate) struct Cta {
 pub struct Counts {
     /// Instructions executed by warps (fragments of a warp count separately).
     pub instructions: u64,
-    /// `tcgen05.mma` operations.
+    /// `tcgen05.mma` operations, and `wgmma.mma_async` operations of warpgroups.
     pub mmas: u64,
     /// Bytes that bulk and tensor copies brought to shared memory.
     pub bytes_loaded: u64,
