@@ -120,24 +120,6 @@ fn token_tiles_cost_what_they_hold() {
 }
 
 #[test]
-fn code_does_not_grow_with_groups() {
-    let code = |groups: u32| {
-        let m: Vec<_> = (0..groups).map(|g| 8 + 16 * (g % 23)).collect();
-        let kernel = emit::kernel(&planned(&uniform("groups", &m, 1024, 2048), SM_100A)).unwrap();
-        kernel
-            .ptx
-            .lines()
-            .filter(|line| !line.trim_start().starts_with(|c: char| c.is_ascii_digit()))
-            .count()
-    };
-    let (few, many) = (code(8), code(64));
-    assert!(
-        many * 10 < few * 12,
-        "{few} lines for 8 groups, {many} for 64"
-    );
-}
-
-#[test]
 fn generation_is_deterministic_for_every_target() {
     for target in TARGETS {
         for set in sets("edge.toml") {
