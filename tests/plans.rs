@@ -144,3 +144,16 @@ fn too_many_groups_break_a_named_rule() {
     assert_eq!(refusal(117), None);
     insta::assert_snapshot!(refusal(118).unwrap(), @"rule `parameter-block`: 118 groups with tokens need 33040 bytes of parameters, the limit is 32764; split the set into several sets of fewer groups");
 }
+
+/// `generated/` is committed, so that its kernels can be read and used without building anything.
+#[test]
+fn the_committed_library_is_what_the_leaderboard_gives() {
+    let kernels: Vec<_> = sets("leaderboard.toml")
+        .iter()
+        .map(|set| emit::kernel(&planned(set, SM_100A)).unwrap())
+        .collect();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("generated/sm_100a");
+    let stale = nvfp4gen::artifact::store::check(&directory, SM_100A.name, &kernels).unwrap();
+    let remedy = "run `cargo run --release -- build shapes/leaderboard.toml`";
+    assert!(stale.is_empty(), "{stale:?}: {remedy}");
+}
