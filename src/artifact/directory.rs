@@ -216,3 +216,33 @@ fn hidden_prefix(directory: &Path) -> String {
             .to_string_lossy()
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let name = |entry: std::io::Result<fs::DirEntry>| {
+            entry.unwrap().file_name().into_string().unwrap()
+        };
+        fs::read_dir(folder).unwrap().map(name).collect()
+    }
+
+    /// What happens on file systems that cannot exchange names.
+    #[test]
+    fn without_exchange_the_old_directory_moves_aside() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("library");
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("old"), "old").unwrap();
+        let files = BTreeMap::from([("new".to_owned(), b"new".to_vec())]);
+        let sibling = write_sibling(&directory, &files).unwrap();
+        move_aside(&directory).unwrap();
+        assert_eq!(read(&directory).unwrap(), None);
+        move_aside(&directory).unwrap();
+        swap(sibling.path(), &directory).unwrap();
+        drop(sibling);
+        assert_eq!(names(home.path()), ["library"]);
+        assert_eq!(names(&directory), ["new"]);
+    }
+}

@@ -35,15 +35,14 @@ pub enum Why {
     Foreign,
 }
 
-impl fmt::Display for Stale {
+impl fmt::Display for Why {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.why {
+        out.write_str(match self {
             Why::Changed => "changed",
             Why::Missing => "missing",
             Why::Unexpected => "unexpected",
             Why::Foreign => "foreign",
-        };
-        write!(out, "{why:<10} {}", self.name)
+        })
     }
 }
 

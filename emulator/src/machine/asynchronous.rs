@@ -287,11 +287,11 @@ impl ClusterState {
     /// Executes an operation now.
     pub fn run(&mut self, grid: &Grid<'_>, op: &AsyncOp) -> Result<(), Fault> {
         self.progress += 1;
-        self.perform(grid, op.agent, &op.work)
-            .map_err(|kind| Fault {
-                kind,
-                site: self.site(op.agent),
-            })
+        self.perform(grid, op.agent, &op.work).map_err(|kind| {
+            let site = self.site(op.agent);
+            self.blame = Some(site.clone());
+            Fault { kind, site }
+        })
     }
 
     fn perform(&mut self, grid: &Grid<'_>, agent: Agent, work: &Work) -> Result<(), FaultKind> {
