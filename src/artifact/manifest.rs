@@ -154,3 +154,11 @@ pub struct PointerSlot {
     /// The operand it points to.
     pub operand: Operand,
 }
+
+impl Kernel {
+    /// Joins text and entry; the entry's hash is computed here.
+    pub fn new(mut entry: KernelEntry, ptx: String) -> Self {
+        entry.sha256 = super::sha256(&ptx);
+        Kernel { entry, ptx }
+    }
+}

@@ -2,7 +2,21 @@
 //!
 //! This house knows files, hashes and the facts a caller needs to bind and launch a kernel. It does not know how the
 //! text came about: the compiler fills these types, the runtime and the emulated device read them.
+//!
+//! A library is one directory per target, written in one step and read in one piece: whoever opens it sees the old
+//! kernels or the new ones, never a mixture, whatever other processes do and wherever they are killed.
 
+mod directory;
+mod error;
+mod hash;
 pub mod manifest;
+pub mod store;
+mod text;
 
-pub use manifest::{Kernel, KernelEntry, LaunchShape, Manifest, Operand, ParameterBlock, PointerSlot, Sizes, TensorMapSlot};
+pub use error::StoreError;
+pub use hash::sha256;
+pub use manifest::{
+    Kernel, KernelEntry, LaunchShape, Manifest, Operand, ParameterBlock, PointerSlot, Sizes,
+    TensorMapSlot,
+};
+pub use store::{Stale, Why};

@@ -64,12 +64,20 @@ fn fields(format: Format) -> (u32, u32, Top) {
     }
 }
 
-/// Decodes the bits of a floating-point element. Tf32 is given as f32 bits, of which the low 13 are ignored.
+/// Decodes the bits of an element. Tf32 is given as f32 bits, of which the low 13 are ignored.
 pub fn decode(format: Format, bits: u32) -> Element {
-    let bits = if format == Format::Tf32 {
-        bits >> 13
-    } else {
-        bits
+    let integer = |significand| {
+        Element::Finite(Term {
+            significand,
+            fraction: 0,
+            exponent: 0,
+        })
+    };
+    let bits = match format {
+        Format::U8 => return integer(i64::from(bits as u8)),
+        Format::S8 => return integer(i64::from(bits as i8)),
+        Format::Tf32 => bits >> 13,
+        _ => bits,
     };
     let (exponent_bits, mantissa_bits, top) = fields(format);
     let (mantissa_mask, exponent_mask) = ((1 << mantissa_bits) - 1, (1 << exponent_bits) - 1);

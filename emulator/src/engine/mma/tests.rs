@@ -305,3 +305,159 @@ fn a_bf16_tile() {
         }
     }
 }
+
+/// Scale words of four different bytes per row: the ids choose among them.
+fn mx_tensor() -> TensorMemory {
+    let mut tensor = TensorMemory::new();
+    assert_eq!(tensor.allocate(512), Ok(Some(0)));
+    for lane in 0..128 {
+        for column in 0..8 {
+            tensor.row_mut(lane, 256 + column)[0] = mx_word(column as usize % 4 * 32 + lane % 32);
+        }
+    }
+    tensor
+}
+
+fn mx_word(row: usize) -> u32 {
+    u32::from_le_bytes([0, 1, 2, 3].map(|i| 120 + ((row * 3 + i * 5) % 16) as u8))
+}
+
+fn mx(kind: Kind, vector: ScaleVector, instruction: u32) -> Mma {
+    Mma {
+        kind,
+        instruction: instruction | 1 << 23 | 8 << 17 | 1 << 27,
+        scales: Some(ScaleOperands {
+            vector,
+            a: 256,
+            b: 260,
+        }),
+        ..step(CtaGroup::One, 0, 0)
+    }
+}
+
+#[test]
+fn scale_ids_choose_half_words_and_bytes() {
+    let shared = shared_memory(0, 128, 0, 0);
+    let row = |base: usize, row: usize| -> Vec<u8> {
+        (0..32)
+            .map(|column| shared[base + row * 128 + (column ^ ((row % 8) << 4))])
+            .collect()
+    };
+    for (id_a, id_b) in [(0, 2), (2, 0)] {
+        let mut tensor = mx_tensor();
+        let mma = mx(
+            Kind::Mxf4,
+            ScaleVector::X2,
+            1 << 7 | 1 << 10 | id_a << 29 | id_b << 4,
+        );
+        mma.execute(&mut [Cta {
+            shared: &shared,
+            tensor: &mut tensor,
+        }])
+        .unwrap();
+        for (m, n) in [(0, 0), (77, 13), (127, 63)] {
+            let scales = |row: usize, id: u32| {
+                let bytes = mx_word(row).to_le_bytes();
+                let (first, second) = (bytes[id as usize], bytes[id as usize + 1]);
+                [first, first, second, second]
+            };
+            let (a, b) = (row(A, m), row(B, n));
+            let format = super::super::descriptor::ScaleFormat::Ue8m0;
+            let expected =
+                scalar::block_scaled(&a, &b, scales(m, id_a), scales(n, id_b), format, 0);
+            assert_eq!(tensor.cell(m, n), Some(expected));
+        }
+    }
+    for (id_a, id_b) in [(0, 3), (2, 1)] {
+        let mut tensor = mx_tensor();
+        let mma = mx(
+            Kind::Mxf8f6f4,
+            ScaleVector::X1,
+            5 << 7 | 5 << 10 | id_a << 29 | id_b << 4,
+        );
+        mma.execute(&mut [Cta {
+            shared: &shared,
+            tensor: &mut tensor,
+        }])
+        .unwrap();
+        for (m, n) in [(0, 0), (77, 13), (127, 63)] {
+            let scale = |row: usize, id: u32| {
+                2f64.powi(i32::from(mx_word(row).to_le_bytes()[id as usize]) - 127)
+            };
+            let values = |row: Vec<u8>| {
+                format::elements(Format::E2m1, &row)
+                    .into_iter()
+                    .map(|c| value(c as u8))
+            };
+            let dot: f64 = values(row(A, m))
+                .zip(values(row(B, n)))
+                .map(|(a, b)| a * b)
+                .sum();
+            let expected = dot * scale(m, id_a) * scale(n, id_b);
+            assert_eq!(
+                tensor
+                    .cell(m, n)
+                    .map(|bits| f64::from(f32::from_bits(bits))),
+                Some(expected)
+            );
+        }
+    }
+}
+
+/// M = 128 on a pair: 64 rows per CTA, the halves of N one above the other in tensor memory.
+#[test]
+fn a_pair_of_half_height_tiles() {
+    let element = |row: usize, k: usize| ((row * 7 + k * 3) % 11) as i8 - 5;
+    let shared = [0, 1].map(|cta| {
+        let mut shared = vec![0; WINDOW];
+        for row in 0..64 {
+            for k in 0..32 {
+                put(&mut shared, A, row, k, element(64 * cta + row, k) as u8);
+                put(
+                    &mut shared,
+                    B,
+                    row,
+                    k,
+                    element(200 + 32 * cta + row, k) as u8,
+                );
+            }
+        }
+        shared
+    });
+    let mut tensors = [TensorMemory::new(), TensorMemory::new()];
+    tensors
+        .iter_mut()
+        .for_each(|t| assert_eq!(t.allocate(32), Ok(Some(0))));
+    let instruction = 2 << 4 | 1 << 7 | 1 << 10 | 8 << 17 | 8 << 24;
+    let mma = Mma {
+        kind: Kind::I8,
+        instruction,
+        scales: None,
+        ..step(CtaGroup::Two, 0, 0)
+    };
+    let [even, odd] = &mut tensors;
+    let mut ctas = [
+        Cta {
+            shared: &shared[0],
+            tensor: even,
+        },
+        Cta {
+            shared: &shared[1],
+            tensor: odd,
+        },
+    ];
+    mma.execute(&mut ctas).unwrap();
+    for m in 0..128 {
+        for n in 0..64 {
+            let dot: i32 = (0..32)
+                .map(|k| i32::from(element(m, k)) * i32::from(element(200 + n, k)))
+                .sum();
+            let (cta, lane, column) = accumulator_cell(CtaGroup::Two, 128, 64, m, n);
+            assert_eq!(
+                tensors[cta].cell(lane, column),
+                Some(dot as u32),
+                "({m}, {n})"
+            );
+        }
+    }
+}

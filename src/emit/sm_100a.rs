@@ -1,0 +1,312 @@
+//! The sm_100a kernel: the template's fields, filled from the plan.
+
+use super::function_name;
+use crate::plan::descriptors::{Swizzle, matrix_high};
+use crate::plan::shared_memory::{SharedMap, Stage};
+use crate::plan::table::{Constant, Constants};
+use crate::plan::tensor_memory::TensorMemory;
+use crate::plan::{EPILOGUE_WARPS, LOAD_WARP, MMA_WARP, Plan, THREADS, parameters, steps, tiling};
+use askama::Template;
+
+#[derive(Template)]
+#[template(
+    path = "sm_100a/grouped_gemm.ptx",
+    config = "templates/askama.toml",
+    syntax = "ptx"
+)]
+struct GroupedGemm<'a> {
+    name: &'a str,
+    key: &'a str,
+    summary: String,
+    target: &'a str,
+    ptx_version: &'a str,
+    function: String,
+    threads: u32,
+    load_warp: u32,
+    mma_warp: u32,
+    block_bytes: u32,
+    block_alignment: u32,
+    token_map: u32,
+    tables: Tables,
+    constants: &'a Constants,
+    shared: &'a SharedMap,
+    full_to_empty: u32,
+    accumulator_full_to_empty: u32,
+    stage: &'a Stage,
+    tensor: &'a TensorMemory,
+    barriers: Vec<Barrier>,
+    slabs: Vec<Slab>,
+    uneven_slabs: bool,
+    steps: Vec<Step<'a>>,
+    k_tail: bool,
+    operand_high: String,
+    scale_high: String,
+    output: &'a str,
+    output_bytes: u32,
+    packed_type: &'a str,
+    chunk: u32,
+    low_lanes: String,
+    high_lanes: String,
+    token_blocks: Vec<TokenBlock>,
+}
+
+/// Renders the kernel.
+pub fn render(plan: &Plan) -> Result<String, askama::Error> {
+    let key = plan.set.key();
+    let uneven_slabs = matches!(plan.constants.slabs, Constant::Column(_));
+    let k_tail = tiling::has_k_tail(&plan.tilings, plan.choices.k_block);
+    let (shared, chunk) = (&plan.shared, plan.choices.chunk);
+    let registers = |name: &str| {
+        (0..chunk / 2)
+            .map(|i| format!("%{name}{i}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    GroupedGemm {
+        name: &plan.set.name,
+        summary: plan.summary(),
+        target: plan.target.name,
+        ptx_version: plan.target.ptx_version,
+        function: function_name(&key),
+        key: &key,
+        threads: THREADS,
+        load_warp: LOAD_WARP,
+        mma_warp: MMA_WARP,
+        block_bytes: plan.parameters.bytes,
+        block_alignment: plan.parameters.alignment,
+        token_map: parameters::TOKEN_MAP,
+        tables: Tables::new(plan),
+        constants: &plan.constants,
+        shared,
+        full_to_empty: shared.empty - shared.full,
+        accumulator_full_to_empty: shared.accumulator_empty - shared.accumulator_full,
+        stage: &shared.stage,
+        tensor: &plan.tensor,
+        barriers: barriers(shared, &plan.tensor),
+        slabs: slabs(&shared.stage, plan),
+        uneven_slabs,
+        steps: plan
+            .steps
+            .iter()
+            .map(|step| Step::new(step, k_tail, plan))
+            .collect(),
+        k_tail,
+        operand_high: format!("{:#010x}", matrix_high(1024, Swizzle::Bytes128)),
+        scale_high: format!("{:#010x}", matrix_high(128, Swizzle::None)),
+        output: "f16",
+        output_bytes: 2,
+        packed_type: "f16x2",
+        chunk,
+        low_lanes: registers("low_lanes"),
+        high_lanes: registers("high_lanes"),
+        token_blocks: (0..chunk / 8).map(TokenBlock::new).collect(),
+    }
+    .render()
+}
+
+/// The constant tables, line by line.
+struct Tables {
+    space: &'static str,
+    load: &'static str,
+    fields: String,
+    ctas: Vec<String>,
+    cta_words: usize,
+    tiles: Vec<String>,
+    tile_words: usize,
+    token_tiles: Vec<String>,
+    token_tile_words: usize,
+}
+
+impl Tables {
+    fn new(plan: &Plan) -> Self {
+        let (space, load) = plan.table_space();
+        let tables = plan.tables();
+        let words = |lines: &[Vec<u32>]| lines.iter().map(Vec::len).sum();
+        let columns: Vec<_> = plan
+            .constants
+            .table
+            .columns
+            .iter()
+            .map(|c| c.name)
+            .collect();
+        Tables {
+            space,
+            load,
+            fields: if columns.is_empty() {
+                "nothing: all are alike".to_owned()
+            } else {
+                columns.join(", ")
+            },
+            cta_words: words(&tables.ctas),
+            ctas: lines(&eight_a_line(&tables.ctas)),
+            tile_words: words(&tables.tiles),
+            tiles: lines(&tables.tiles),
+            token_tile_words: words(&tables.token_tiles),
+            token_tiles: lines(&tables.token_tiles),
+        }
+    }
+}
+
+/// CTAs have two words each: a line each would only be long.
+fn eight_a_line(ctas: &[Vec<u32>]) -> Vec<Vec<u32>> {
+    ctas.chunks(8).map(<[_]>::concat).collect()
+}
+
+fn lines(rows: &[Vec<u32>]) -> Vec<String> {
+    rows.iter()
+        .map(|row| {
+            row.iter()
+                .map(u32::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        })
+        .collect()
+}
+
+/// A tile's constant, as the instruction that brings it into a register.
+trait Bring {
+    fn bring(&self, load: &str, register: &str) -> String;
+}
+
+impl Bring for Constant {
+    fn bring(&self, load: &str, register: &str) -> String {
+        match self {
+            Constant::Immediate(value) => format!("mov.u32     {register}, {value};"),
+            Constant::Column(offset) => format!("{load}.u32 {register}, [%token_tile+{offset}];"),
+        }
+    }
+}
+
+/// A barrier to initialise.
+struct Barrier {
+    name: String,
+    offset: u32,
+    arrivals: u32,
+}
+
+fn barriers(shared: &SharedMap, tensor: &TensorMemory) -> Vec<Barrier> {
+    let row = |name: &'static str, first: u32, count: u32, arrivals: u32| {
+        (0..count).map(move |i| Barrier {
+            name: format!("{name} {i}"),
+            offset: first + 8 * i,
+            arrivals,
+        })
+    };
+    row("stage full", shared.full, shared.stages, 1)
+        .chain(row("stage empty", shared.empty, shared.stages, 1))
+        .chain(row(
+            "accumulator full",
+            shared.accumulator_full,
+            tensor.accumulators,
+            1,
+        ))
+        .chain(row(
+            "accumulator empty",
+            shared.accumulator_empty,
+            tensor.accumulators,
+            EPILOGUE_WARPS,
+        ))
+        .collect()
+}
+
+/// One slab of token scales in a stage. `guard` is empty where every tile has it.
+struct Slab {
+    index: u32,
+    offset: u32,
+    guard: String,
+}
+
+impl Slab {
+    fn guarded(&self) -> bool {
+        !self.guard.is_empty()
+    }
+
+    fn before(&self) -> u32 {
+        self.index - 1
+    }
+}
+
+fn slabs(stage: &Stage, plan: &Plan) -> Vec<Slab> {
+    let slab = |index| Slab {
+        index,
+        offset: stage.token_scales + index * stage.slab_bytes,
+        guard: if plan.slab_is_optional(index) {
+            format!("@%slab{index} ")
+        } else {
+            String::new()
+        },
+    };
+    (0..stage.slabs).map(slab).collect()
+}
+
+/// One K = 64 step, with its guards. Only the last K block of a group can lack steps, and never the first.
+struct Step<'a> {
+    step: &'a steps::Step,
+    guard: String,
+    token_scales: Vec<ScaleCopy<'a>>,
+}
+
+/// One copy of token scales, guarded by its slab, its step, or both.
+struct ScaleCopy<'a> {
+    copy: &'a steps::ScaleCopy,
+    predicate: String,
+    guard: String,
+    joint: bool,
+}
+
+impl<'a> Step<'a> {
+    fn new(step: &'a steps::Step, k_tail: bool, plan: &Plan) -> Self {
+        let optional = k_tail && step.index > 0;
+        let copy = |copy: &'a steps::ScaleCopy| ScaleCopy::new(copy, step.index, optional, plan);
+        Step {
+            step,
+            guard: if optional {
+                format!("@%step{} ", step.index)
+            } else {
+                String::new()
+            },
+            token_scales: step.token_scales.iter().map(copy).collect(),
+        }
+    }
+
+    fn guarded(&self) -> bool {
+        !self.guard.is_empty()
+    }
+}
+
+impl<'a> ScaleCopy<'a> {
+    fn new(copy: &'a steps::ScaleCopy, step: u32, optional_step: bool, plan: &Plan) -> Self {
+        let predicate = match (plan.slab_is_optional(copy.slab), optional_step) {
+            (false, false) => String::new(),
+            (true, false) => format!("%slab{}", copy.slab),
+            (false, true) => format!("%step{step}"),
+            (true, true) => format!("%slab{}_of_step{step}", copy.slab),
+        };
+        let guard = if predicate.is_empty() {
+            String::new()
+        } else {
+            format!("@{predicate} ")
+        };
+        ScaleCopy {
+            copy,
+            joint: plan.slab_is_optional(copy.slab) && optional_step,
+            predicate,
+            guard,
+        }
+    }
+}
+
+/// Eight tokens of a chunk: the registers that hold them and their rows in the staging buffer.
+struct TokenBlock {
+    r: [u32; 4],
+    staging: u32,
+}
+
+impl TokenBlock {
+    fn new(index: u32) -> Self {
+        TokenBlock {
+            r: [0, 1, 2, 3].map(|i| 4 * index + i),
+            staging: index * 8 * 64,
+        }
+    }
+}

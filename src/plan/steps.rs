@@ -1,0 +1,63 @@
+//! The K = 64 steps of one stage: what each scale copy and each MMA reads and where.
+
+use super::descriptors::matrix_low;
+use super::shared_memory::Stage;
+use super::tensor_memory::TensorMemory;
+use super::{Choices, SCALE_BLOCK_BYTES, STEP_K};
+
+/// One K = 64 step. Sources are descriptor distances (16-byte units) from the start of the stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Index in the K block.
+    pub index: u32,
+    /// The weights' operand.
+    pub weights: u32,
+    /// The tokens' operand.
+    pub tokens: u32,
+    /// One 512-byte block of weight scales.
+    pub weight_scales: u32,
+    /// Its column, from the start of the weight scales.
+    pub weight_scale_column: u32,
+    /// One 512-byte block of token scales for each slab.
+    pub token_scales: Vec<ScaleCopy>,
+    /// The step's column, from the start of the token scales.
+    pub token_scale_column: u32,
+}
+
+/// The copy of one block of token scales to tensor memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScaleCopy {
+    /// Index of the slab in the tile.
+    pub slab: u32,
+    /// Descriptor distance from the start of the stage.
+    pub source: u32,
+    /// Column, from the start of the token scales.
+    pub column: u32,
+}
+
+/// The steps of a full K block.
+pub fn steps(stage: &Stage, tensor: &TensorMemory, choices: &Choices) -> Vec<Step> {
+    (0..choices.k_block / STEP_K)
+        .map(|index| step(index, stage, tensor))
+        .collect()
+}
+
+fn step(index: u32, stage: &Stage, tensor: &TensorMemory) -> Step {
+    let operand = index * STEP_K / 2;
+    let scales = index * SCALE_BLOCK_BYTES;
+    let token_scale_column = index * tensor.token_scale_step;
+    let copy = |slab| ScaleCopy {
+        slab,
+        source: matrix_low(stage.token_scales + slab * stage.slab_bytes + scales),
+        column: token_scale_column + 4 * slab,
+    };
+    Step {
+        index,
+        weights: matrix_low(operand),
+        tokens: matrix_low(stage.tokens + operand),
+        weight_scales: matrix_low(stage.weight_scales + scales),
+        weight_scale_column: index * tensor.weight_scale_step,
+        token_scales: (0..stage.slabs).map(copy).collect(),
+        token_scale_column,
+    }
+}
