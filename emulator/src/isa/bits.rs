@@ -193,7 +193,7 @@ fn selectors(mode: Permute, c: u32) -> [u32; 4] {
         Permute::F4e => [n, n + 1, n + 2, n + 3],
         Permute::B4e => [n, (n + 7) & 7, (n + 6) & 7, (n + 5) & 7],
         Permute::Rc8 => [n; 4],
-        Permute::Ecl => [n.max(0), n.max(1), n.max(2), 3],
+        Permute::Ecl => [n, n.max(1), n.max(2), 3],
         Permute::Ecr => [0, n.min(1), n.min(2), n.min(3)],
         Permute::Rc16 => [(n & 1) * 2, (n & 1) * 2 + 1, (n & 1) * 2, (n & 1) * 2 + 1],
     }

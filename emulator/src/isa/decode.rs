@@ -25,8 +25,6 @@ pub(crate) struct Code {
     pub local_bytes: u32,
     /// Clusters may wait for each other through global memory.
     pub couples_clusters: bool,
-    /// Name, offset and size of static shared variables, for messages.
-    pub shared_variables: Vec<(String, u32, u32)>,
 }
 
 /// Addresses of what is declared outside the entry.
@@ -62,12 +60,10 @@ struct Decoder<'a> {
     registers: Slot,
     specials: Vec<(Special, Slot)>,
     shared_end: u32,
-    shared_variables: Vec<(String, u32, u32)>,
     local_bytes: u32,
     /// For each label id its instruction, once seen.
     label_places: Vec<Option<u32>>,
     label_names: Vec<(String, Position)>,
-    /// Labels that are used but belong to no open scope.
     instructions: Vec<Instruction>,
     at: Position,
     missing_label: Option<LoadError>,
@@ -81,7 +77,6 @@ impl<'a> Decoder<'a> {
             registers: SINK + 2,
             specials: Vec::new(),
             shared_end: STATIC_SHARED,
-            shared_variables: Vec::new(),
             local_bytes: 0,
             label_places: Vec::new(),
             label_names: Vec::new(),
@@ -107,7 +102,7 @@ impl<'a> Decoder<'a> {
                     self.label_places.push(None);
                     self.label_names.push((name.clone(), *at));
                 }
-                Statement::BranchTargets(_, name, targets) => {
+                Statement::BranchTargets(name, targets) => {
                     scope.tables.insert(name.clone(), targets.clone());
                 }
                 _ => {}
@@ -207,7 +202,6 @@ impl<'a> Decoder<'a> {
                         "more shared memory than any device has",
                     )
                 })?;
-            self.shared_variables.push((v.name.clone(), offset, bytes));
             Src::Shared(offset)
         };
         self.scope().variables.insert(v.name.clone(), address);
@@ -261,7 +255,6 @@ impl<'a> Decoder<'a> {
             shared_end: self.shared_end,
             local_bytes: self.local_bytes,
             couples_clusters,
-            shared_variables: self.shared_variables,
         })
     }
 }

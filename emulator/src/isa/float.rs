@@ -219,7 +219,8 @@ fn copysign(f: &mut Form<'_>) -> Decoded {
 
 fn test(f: &mut Form<'_>) -> Decoded {
     use std::num::FpCategory::{Infinite, Nan, Normal, Subnormal};
-    let tests: [(&str, fn(f64, std::num::FpCategory) -> bool); 6] = [
+    type Test = fn(f64, std::num::FpCategory) -> bool;
+    let tests: [(&str, Test); 6] = [
         ("finite", |a, _| a.is_finite()),
         ("infinite", |_, c| c == Infinite),
         ("number", |_, c| c != Nan),

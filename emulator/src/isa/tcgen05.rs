@@ -26,7 +26,8 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
             collective: Collective::None,
         }));
     }
-    let kinds: [(&str, fn(&mut Form<'_>) -> Decoded); 10] = [
+    type Decode = fn(&mut Form<'_>) -> Decoded;
+    let kinds: [(&str, Decode); 10] = [
         ("alloc", alloc),
         ("dealloc", dealloc),
         ("relinquish_alloc_permit", relinquish),
@@ -549,7 +550,6 @@ fn mma(f: &mut Form<'_>) -> Decoded {
 }
 
 struct Commit {
-    group: CtaGroup,
     addr: Addr,
     space: Space,
     mask: Option<Src>,
@@ -561,21 +561,14 @@ impl Execute for Commit {
         for lane in step.lanes() {
             let barrier = step.shared_address(lane, self.space, addresses[lane])?;
             let mask = mask.map(|m| m[lane] as u16);
-            step.issue(
-                lane,
-                Work::Commit {
-                    group: self.group,
-                    barrier,
-                    mask,
-                },
-            )?;
+            step.issue(lane, Work::Commit { barrier, mask })?;
         }
         Ok(Flow::Next)
     }
 }
 
 fn commit(f: &mut Form<'_>) -> Decoded {
-    let group = group(f)?;
+    group(f)?;
     f.require("`.mbarrier::arrive::one`", &[("mbarrier::arrive::one", ())])?;
     let cluster = f.take("shared::cluster");
     let multicast = f.take("multicast::cluster");
@@ -592,10 +585,5 @@ fn commit(f: &mut Form<'_>) -> Decoded {
     } else {
         Space::Generic
     };
-    Ok(Box::new(Commit {
-        group,
-        addr,
-        space,
-        mask,
-    }))
+    Ok(Box::new(Commit { addr, space, mask }))
 }

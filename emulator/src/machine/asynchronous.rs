@@ -84,7 +84,6 @@ pub(crate) enum Work {
         address: u32,
     },
     Commit {
-        group: CtaGroup,
         barrier: SharedAddress,
         mask: Option<u16>,
     },
@@ -552,7 +551,7 @@ fn box_copy(
 }
 
 fn check_alignment(space: &'static str, address: u64, needed: u32) -> Result<(), FaultKind> {
-    if address % u64::from(needed) != 0 {
+    if !address.is_multiple_of(u64::from(needed)) {
         return Err(FaultKind::Misaligned {
             space,
             address,
@@ -565,7 +564,7 @@ fn check_alignment(space: &'static str, address: u64, needed: u32) -> Result<(),
 /// Address and size of a bulk copy are multiples of 16 (PTX ISA, 9.7.9.25.4).
 fn check_bulk(global: u64, bytes: u32) -> Result<(), FaultKind> {
     check_alignment("global", global, 16)?;
-    if bytes % 16 != 0 {
+    if !bytes.is_multiple_of(16) {
         return Err(FaultKind::Operand(format!(
             "bulk copy of {bytes} bytes, not a multiple of 16"
         )));

@@ -161,7 +161,7 @@ impl ClusterState {
         if at.offset > size || len > size - at.offset {
             return Err(out(format!("the CTA has shared memory up to {size:#x}")));
         }
-        if at.offset % align != 0 {
+        if !at.offset.is_multiple_of(align) {
             return Err(FaultKind::Misaligned {
                 space: "shared",
                 address: at.offset.into(),

@@ -351,7 +351,7 @@ fn cluster_of(entry: &Entry, launch: &Launch) -> Result<[u32; 3], String> {
             "a cluster of {cluster:?} CTAs, 1 to {MAX_CLUSTER} are possible"
         ));
     }
-    if volume(launch.grid) == 0 || (0..3).any(|i| launch.grid[i] % cluster[i] != 0) {
+    if volume(launch.grid) == 0 || (0..3).any(|i| !launch.grid[i].is_multiple_of(cluster[i])) {
         return Err(format!(
             "a grid of {:?} CTAs is no multiple of clusters of {cluster:?}",
             launch.grid

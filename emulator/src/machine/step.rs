@@ -190,7 +190,7 @@ impl Step<'_> {
         len: usize,
     ) -> Result<(), FaultKind> {
         self.lane = Some(lane as u32);
-        if len > 0 && address % len as u64 != 0 {
+        if len > 0 && !address.is_multiple_of(len as u64) {
             return Err(FaultKind::Misaligned {
                 space: name(self.concrete(space, address).0),
                 address,
@@ -319,7 +319,7 @@ impl Step<'_> {
 
     /// The tensor map at a generic address: of a parameter, of constant or of global memory.
     pub fn tensor_map(&mut self, lane: usize, address: u64) -> Result<Box<TensorMap>, FaultKind> {
-        if address % 64 != 0 {
+        if !address.is_multiple_of(64) {
             return Err(FaultKind::Misaligned {
                 space: "tensor map",
                 address,
@@ -422,7 +422,6 @@ impl Step<'_> {
         let transfer = Transfer {
             access,
             address,
-            line: self.line,
             registers: registers.to_vec(),
             values: Vec::new(),
         };
@@ -453,7 +452,6 @@ impl Step<'_> {
         let transfer = Transfer {
             access,
             address,
-            line: self.line,
             registers: Vec::new(),
             values,
         };

@@ -39,7 +39,6 @@ pub(crate) struct Fragment {
 pub(crate) struct Transfer {
     pub access: Access,
     pub address: u32,
-    pub line: u32,
     /// Destination registers of a load.
     pub registers: Vec<Slot>,
     /// Values of a store.

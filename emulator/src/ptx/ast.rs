@@ -14,7 +14,6 @@ pub(crate) struct Unit {
 /// `.entry`.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub at: Position,
     pub name: String,
     pub params: Vec<Variable>,
     pub directives: Vec<Directive>,
@@ -64,7 +63,7 @@ pub(crate) enum Statement {
     Variable(Variable),
     Label(Position, String),
     /// `L: .branchtargets A, B;`
-    BranchTargets(Position, String, Vec<String>),
+    BranchTargets(String, Vec<String>),
     Instruction(Instruction),
     Block(Vec<Statement>),
 }

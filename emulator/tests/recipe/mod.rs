@@ -264,7 +264,8 @@ impl Recipe {
         };
         assert!(got.len() == wanted.len() && got.len() == tolerance.len());
         for (i, ((g, w), t)) in got.iter().zip(&wanted).zip(&tolerance).enumerate() {
-            if !((g - w).abs() <= *t) {
+            let close = (g - w).abs() <= *t;
+            if !close {
                 return Err(format!(
                     "{output}[{i}]: got {g}, expected {w}, tolerance {t}"
                 ));
