@@ -8,4 +8,5 @@ pub mod emit;
 pub mod numerics;
 pub mod plan;
 pub mod problem;
+pub mod runtime;
 pub mod verify;
