@@ -91,7 +91,7 @@ impl Device {
     /// [`Error::Call`].
     pub fn make_current(&self) -> Result<(), Error> {
         // SAFETY: the context is retained.
-        Ok(unsafe { self.driver().cuCtxSetCurrent(self.context.raw)? })
+        unsafe { self.driver().cuCtxSetCurrent(self.context.raw) }.map_err(Error::from)
     }
 
     /// Makes the device's context the calling thread's if that has none.

@@ -80,7 +80,7 @@ impl Graph {
     pub fn replay(&self, stream: &Stream) -> Result<(), Error> {
         let driver = self.kernel.device().driver();
         // SAFETY: both handles are live.
-        Ok(unsafe { driver.cuGraphLaunch(self.exec.raw, stream.raw())? })
+        unsafe { driver.cuGraphLaunch(self.exec.raw, stream.raw()) }.map_err(Error::from)
     }
 }
 

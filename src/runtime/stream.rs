@@ -57,8 +57,9 @@ impl Stream {
     /// # Errors
     /// [`Error::Call`]: also what earlier work of the stream came to.
     pub fn synchronize(&self) -> Result<(), Error> {
+        let driver = Driver::get()?;
         // SAFETY: the stream is live.
-        Ok(unsafe { Driver::get()?.cuStreamSynchronize(self.raw)? })
+        unsafe { driver.cuStreamSynchronize(self.raw) }.map_err(Error::from)
     }
 }
 
