@@ -45,7 +45,11 @@ fn ue4m3(byte: u8) -> f64 {
 /// The value of row r at k, scale included. Scales lie in 128x4 blocks.
 fn value(data: &[u8], scales: &[u8], r: usize, k: usize) -> f64 {
     let byte = data[r * K / 2 + k / 2];
-    let nibble = if k % 2 == 0 { byte & 15 } else { byte >> 4 };
+    let nibble = if k.is_multiple_of(2) {
+        byte & 15
+    } else {
+        byte >> 4
+    };
     let j = k / 16;
     let at = ((r / 128) * (K / 64) + j / 4) * 512 + (r % 32) * 16 + (r % 128) / 32 * 4 + j % 4;
     e2m1(nibble) * ue4m3(scales[at])
@@ -175,6 +179,27 @@ fn full_range_data_under_every_schedule() {
         assert!(
             case.run(Schedule::Random(seed)) == eager,
             "seed {seed} differs from eager"
+        );
+    }
+}
+
+/// Not a check: prints how long a larger grid takes. `cargo test --release -p ptx-emulator --test tile -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn throughput() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/brief/tile_sm100.ptx");
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        return;
+    };
+    let case = Case::new(&text, [24, 24]);
+    for schedule in [Schedule::Eager, Schedule::Lazy, Schedule::Random(1)] {
+        let start = std::time::Instant::now();
+        case.run(schedule);
+        let seconds = start.elapsed().as_secs_f64();
+        let steps = (24 * TILE * 24 * TILE * K / 64) as f64;
+        println!(
+            "{schedule:?}: {seconds:.3} s, {:.1} million element steps per second",
+            steps / seconds / 1e6
         );
     }
 }
