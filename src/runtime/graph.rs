@@ -170,8 +170,12 @@ fn capture(stream: &Stream, launch: &Launch) -> Result<Recorded, Error> {
         unsafe { driver.cuStreamBeginCapture_v2(stream.raw(), mode)? };
         let enqueued = launch.enqueue(stream);
         let mut raw = std::ptr::null_mut();
-        // SAFETY: the capture was begun above. It has to end even if it failed.
-        let ended = unsafe { driver.cuStreamEndCapture(stream.raw(), &mut raw) };
+        // SAFETY: the capture was begun above. It has to end even if a call in it failed.
+        let mut end = || unsafe { driver.cuStreamEndCapture(stream.raw(), &mut raw) };
+        // A stream that is still capturing would keep its graph: ask twice, and report the first answer.
+        let ended = end().inspect_err(|_| {
+            let _ = end();
+        });
         let recorded = Recorded { driver, raw };
         enqueued?;
         ended?;
