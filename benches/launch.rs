@@ -88,10 +88,6 @@ struct Bench {
 impl Bench {
     fn new(groups: usize) -> Self {
         let kernel = kernel(groups);
-        Self::of(&kernel, groups)
-    }
-
-    fn of(kernel: &Kernel, groups: usize) -> Self {
         let tables = tables(groups);
         let mut launch = kernel.prepare();
         launch.bind(&tables[0]).expect("addresses");
@@ -116,7 +112,7 @@ impl Bench {
     }
 }
 
-#[divan::bench(args = GROUPS)]
+#[divan::bench(args = GROUPS, sample_size = 1000)]
 fn bind(bencher: Bencher, groups: usize) {
     let mut bench = Bench::new(groups);
     bencher
@@ -124,13 +120,13 @@ fn bind(bencher: Bencher, groups: usize) {
         .bench_local(|| bench.bind());
 }
 
-#[divan::bench(args = GROUPS)]
+#[divan::bench(args = GROUPS, sample_size = 1000)]
 fn enqueue(bencher: Bencher, groups: usize) {
     let bench = Bench::new(groups);
     bencher.bench_local(|| bench.enqueue());
 }
 
-#[divan::bench(args = GROUPS)]
+#[divan::bench(args = GROUPS, sample_size = 1000)]
 fn bind_and_enqueue(bencher: Bencher, groups: usize) {
     let mut bench = Bench::new(groups);
     bencher.bench_local(|| {
@@ -140,7 +136,7 @@ fn bind_and_enqueue(bencher: Bencher, groups: usize) {
 }
 
 /// The driver's part of `enqueue`: cuLaunchKernelEx with everything at hand.
-#[divan::bench(args = GROUPS)]
+#[divan::bench(args = GROUPS, sample_size = 1000)]
 fn driver_call_alone(bencher: Bencher, groups: usize) {
     let bench = Bench::new(groups);
     let entry = bench.launch.kernel().entry().clone();
@@ -149,16 +145,19 @@ fn driver_call_alone(bencher: Bencher, groups: usize) {
     bencher.bench_local(|| raw.call());
 }
 
-/// Eight threads, each with a launch of its own of one kernel.
-#[divan::bench(args = [8], threads = [8])]
-fn bind_and_enqueue_in_8_threads(bencher: Bencher, groups: usize) {
-    thread_local! { static MINE: RefCell<Option<Bench>> = const { RefCell::new(None) }; }
+/// Threads, each with a launch of its own of one kernel, into one stream.
+#[divan::bench(args = [8], threads = [1, 8], sample_size = 1000)]
+fn bind_and_enqueue_in_threads(bencher: Bencher, groups: usize) {
+    thread_local! { static MINE: RefCell<Option<(Launch, usize)>> = const { RefCell::new(None) }; }
     let kernel = kernel(groups);
+    let stream = Stream::new(kernel.device()).expect("a stream");
+    let tables = tables(groups);
     bencher.bench(|| {
         MINE.with_borrow_mut(|mine| {
-            let bench = mine.get_or_insert_with(|| Bench::of(&kernel, groups));
-            bench.bind();
-            bench.enqueue();
+            let (launch, turn) = mine.get_or_insert_with(|| (kernel.prepare(), 0));
+            *turn ^= 1;
+            let table = divan::black_box(&tables[*turn]);
+            launch.launch(&stream, table).expect("a launch");
         })
     });
 }

@@ -6,6 +6,8 @@ use crate::artifact::{KernelEntry, Operand};
 
 /// Addresses of a group.
 const OPERANDS: usize = 5;
+/// The output among them.
+const C: usize = Operand::C as usize;
 /// The tightest alignment that the kernels' copies and tensor maps ask of an address.
 const ALIGNMENT_MASK: u64 = 15;
 /// All parameters of a kernel together (CUDA 12.1 and later).
@@ -18,7 +20,7 @@ const EMPTY: u16 = u16::MAX;
 #[repr(C, align(128))]
 struct Line([u64; 16]);
 
-/// A parameter block in memory, aligned to 128 bytes.
+/// A parameter block in memory, aligned to 128 bytes, with room behind it for one word that is not part of it.
 #[derive(Clone)]
 pub(super) struct Block {
     lines: Box<[Line]>,
@@ -27,7 +29,7 @@ pub(super) struct Block {
 impl Block {
     /// All zeros.
     pub fn new(bytes: u32) -> Self {
-        let lines = (bytes as usize).div_ceil(size_of::<Line>());
+        let lines = bytes as usize / size_of::<Line>() + 1;
         Block {
             lines: vec![Line([0; 16]); lines].into_boxed_slice(),
         }
@@ -48,32 +50,37 @@ impl Block {
     }
 }
 
-/// One address of the block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot {
-    /// Byte offset in the block, over 8.
-    pub word: u32,
-    /// Which of the caller's addresses: five a group.
-    pub source: u32,
-}
-
 /// Where a kernel's addresses go.
 #[derive(Debug)]
 pub(super) struct Binding {
     /// Groups, those without tokens included.
     groups: usize,
-    /// Addresses that are stored.
-    pub slots: Vec<Slot>,
-    /// Tensor maps whose address only the driver can replace, by their first word.
-    pub replaced: Vec<Slot>,
-    /// The addresses of outputs, among the caller's.
-    outputs: Vec<u32>,
+    /// The groups that have tokens.
+    places: Vec<Places>,
+    /// Tensor maps whose address only the driver can replace.
+    pub replaced: Vec<Replaced>,
+}
+
+/// The words of the block that hold the addresses of a group, in the order of [`Pointers`].
+#[derive(Debug)]
+struct Places {
+    group: u32,
+    words: [u32; OPERANDS],
+}
+
+/// A tensor map that holds an address we know not where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replaced {
+    /// Its first word.
+    pub word: u32,
+    pub group: u32,
+    pub operand: Operand,
 }
 
 /// What finds two equal outputs in one pass: a hash table with room for twice as many.
 #[derive(Clone)]
 pub(super) struct Outputs {
-    places: Box<[u16]>,
+    table: Box<[u16]>,
     shift: u32,
 }
 
@@ -96,42 +103,49 @@ impl Binding {
             return Err(format!("its block is aligned to {} bytes", block.alignment));
         }
         check_slots(entry)?;
-        let source = |group, operand| group * OPERANDS as u32 + operand as u32;
-        let pointers = block.pointers.iter().map(|slot| Slot {
-            word: slot.offset / 8,
-            source: source(slot.group, slot.operand),
-        });
+        // The word behind the block takes what is stored nowhere else.
+        let behind = [block.bytes.div_ceil(8); OPERANDS];
         let with_tokens = (0u32..).zip(&sizes.m).filter(|(_, m)| **m > 0);
-        Ok(Binding {
+        let places = with_tokens.map(|(group, _)| Places {
+            group,
+            words: behind,
+        });
+        let mut binding = Binding {
             groups,
-            slots: pointers.collect(),
+            places: places.collect(),
             replaced: Vec::new(),
-            outputs: with_tokens.map(|(g, _)| source(g, Operand::C)).collect(),
-        })
+        };
+        for slot in &block.pointers {
+            binding.place(slot.group, slot.operand, slot.offset / 8);
+        }
+        Ok(binding)
     }
 
     /// Adds the tensor map at a byte offset. `word` is the word of a map that holds the address; without one the driver
     /// has to replace it.
     pub fn add_map(&mut self, offset: u32, group: u32, operand: Operand, word: Option<u32>) {
-        let source = group * OPERANDS as u32 + operand as u32;
         match word {
-            Some(word) => self.slots.push(Slot {
-                word: offset / 8 + word,
-                source,
-            }),
-            None => self.replaced.push(Slot {
+            Some(word) => self.place(group, operand, offset / 8 + word),
+            None => self.replaced.push(Replaced {
                 word: offset / 8,
-                source,
+                group,
+                operand,
             }),
         }
     }
 
-    /// The table of outputs that [`Binding::store`] needs.
+    fn place(&mut self, group: u32, operand: Operand, word: u32) {
+        if let Some(places) = self.places.iter_mut().find(|p| p.group == group) {
+            places.words[operand as usize] = word;
+        }
+    }
+
+    /// The table that [`Binding::store`] needs.
     pub fn outputs(&self) -> Outputs {
-        let places = (2 * self.outputs.len()).next_power_of_two().max(2);
+        let size = (2 * self.places.len()).next_power_of_two().max(2);
         Outputs {
-            places: vec![EMPTY; places].into_boxed_slice(),
-            shift: 64 - places.trailing_zeros(),
+            table: vec![EMPTY; size].into_boxed_slice(),
+            shift: 64 - size.trailing_zeros(),
         }
     }
 
@@ -154,93 +168,75 @@ impl Binding {
         }
         let mut bits = 0;
         let mut null = false;
-        for slot in &self.slots {
-            let address = address(pointers, slot.source);
-            bits |= address;
-            null |= address == 0;
-            block.set(slot.word, address);
-        }
-        for slot in &self.replaced {
-            let address = address(pointers, slot.source);
-            bits |= address;
-            null |= address == 0;
+        for places in &self.places {
+            let addresses = pointers[places.group as usize].0;
+            for (word, address) in places.words.iter().zip(addresses) {
+                bits |= address;
+                null |= address == 0;
+                block.set(*word, address);
+            }
         }
         if bits & ALIGNMENT_MASK != 0 || null {
             return Err(self.bad_address(pointers));
         }
-        outputs.check(&self.outputs, pointers)
+        self.check_outputs(outputs, pointers)
+    }
+
+    /// Refuses two equal outputs, in time linear in their number.
+    #[inline]
+    fn check_outputs(&self, outputs: &mut Outputs, pointers: &[Pointers]) -> Result<(), Error> {
+        let output = |index: usize| pointers[self.places[index].group as usize].0[C];
+        outputs.table.fill(EMPTY);
+        let mask = outputs.table.len() - 1;
+        for index in 0..self.places.len() {
+            let mine = output(index);
+            // Fibonacci hashing: the high bits of the product depend on all bits of the address.
+            let mut at = (mine.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> outputs.shift) as usize;
+            loop {
+                let other = outputs.table[at & mask];
+                if other == EMPTY {
+                    outputs.table[at & mask] = index as u16;
+                    break;
+                }
+                if output(usize::from(other)) == mine {
+                    return Err(self.same_output(usize::from(other), index, mine));
+                }
+                at += 1;
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn same_output(&self, first: usize, second: usize, address: u64) -> Error {
+        Error::SameOutput {
+            groups: (self.places[first].group, self.places[second].group),
+            address,
+        }
     }
 
     /// Says which address is bad.
     #[cold]
     fn bad_address(&self, pointers: &[Pointers]) -> Error {
-        let mut sources: Vec<u32> = (self.slots.iter().chain(&self.replaced))
-            .map(|slot| slot.source)
-            .collect();
-        sources.sort_unstable();
-        let bad = |source: &u32| {
-            let address = address(pointers, *source);
-            let (group, operand) = name(*source);
-            match address {
-                0 => Some(Error::Null { group, operand }),
-                _ if address & ALIGNMENT_MASK != 0 => Some(Error::Misaligned {
-                    group,
-                    operand,
-                    address,
-                }),
-                _ => None,
-            }
-        };
-        sources.iter().find_map(bad).unwrap_or(Error::Unbound)
-    }
-}
-
-impl Outputs {
-    /// Refuses two equal outputs, in time linear in their number.
-    #[inline]
-    fn check(&mut self, outputs: &[u32], pointers: &[Pointers]) -> Result<(), Error> {
-        self.places.fill(EMPTY);
-        let mask = self.places.len() - 1;
-        for (index, source) in (0u16..).zip(outputs) {
-            let mine = address(pointers, *source);
-            // Fibonacci hashing: the high bits of the product depend on all bits of the address.
-            let mut place = (mine.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize;
-            loop {
-                let other = self.places[place & mask];
-                if other == EMPTY {
-                    self.places[place & mask] = index;
-                    break;
+        use Operand::{A, B, C, Sfa, Sfb};
+        for Places { group, .. } in &self.places {
+            let addresses = pointers[*group as usize].0;
+            for (operand, address) in [A, B, Sfa, Sfb, C].into_iter().zip(addresses) {
+                let group = *group;
+                if address == 0 {
+                    return Error::Null { group, operand };
                 }
-                let other = outputs[usize::from(other)];
-                if address(pointers, other) == mine {
-                    return Err(same_output(other, *source, mine));
+                if address & ALIGNMENT_MASK != 0 {
+                    return Error::Misaligned {
+                        group,
+                        operand,
+                        address,
+                    };
                 }
-                place += 1;
             }
         }
-        Ok(())
+        Error::Unbound
     }
-}
-
-#[cold]
-fn same_output(first: u32, second: u32, address: u64) -> Error {
-    Error::SameOutput {
-        groups: (name(first).0, name(second).0),
-        address,
-    }
-}
-
-#[inline]
-fn address(pointers: &[Pointers], source: u32) -> u64 {
-    let source = source as usize;
-    pointers[source / OPERANDS].0[source % OPERANDS]
-}
-
-/// Group and operand of one of the caller's addresses.
-fn name(source: u32) -> (u32, Operand) {
-    use Operand::{A, B, C, Sfa, Sfb};
-    let operand = [A, B, Sfa, Sfb, C][source as usize % OPERANDS];
-    (source / OPERANDS as u32, operand)
 }
 
 /// Every group with tokens must have each operand in exactly one place, every other group in none.

@@ -183,7 +183,7 @@ impl Launch {
     fn replace_addresses(&mut self, pointers: &[Pointers]) -> Result<(), Error> {
         let loaded = &*self.kernel.loaded;
         for slot in &loaded.binding.replaced {
-            let address = pointers[slot.source as usize / 5].0[slot.source as usize % 5];
+            let address = pointers[slot.group as usize].0[slot.operand as usize];
             // SAFETY: a map was encoded at this word of the template; it lies within the block and is aligned to 64
             // bytes (checked at load).
             unsafe {
