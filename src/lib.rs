@@ -9,4 +9,5 @@ pub mod numerics;
 pub mod plan;
 pub mod problem;
 pub mod runtime;
+pub mod trial;
 pub mod verify;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ptx_emulator::{LoadErrorKind, Module, Schedule};
+use ptx_emulator::{Module, Schedule};
 use recipe::Recipe;
 
 mod recipe;
@@ -30,9 +30,6 @@ fn files_with(extension: &str, folder: &Path, out: &mut Vec<PathBuf>) {
     out.sort();
 }
 
-/// What the emulator lacks, by the opcode that is refused; everything else must load.
-const NOT_YET: [&str; 1] = ["wgmma"];
-
 #[test]
 fn every_file_parses_and_loads() {
     let Some(root) = shared() else { return };
@@ -44,12 +41,6 @@ fn every_file_parses_and_loads() {
         let text = std::fs::read_to_string(file).unwrap();
         match Module::load(&file.display().to_string(), &text) {
             Ok(module) => assert_eq!(module.entries().count(), 1),
-            Err(e)
-                if e.kind == LoadErrorKind::Unsupported
-                    && NOT_YET.iter().any(|n| e.message.starts_with(n)) =>
-            {
-                println!("{e}");
-            }
             Err(e) => problems.push(e.to_string()),
         }
     }
@@ -69,10 +60,6 @@ fn every_recipe_computes_what_it_says_under_every_schedule() {
     for file in &files {
         let recipe = match Recipe::open(file) {
             Ok(recipe) => recipe,
-            Err(e) if e.kind == LoadErrorKind::Unsupported => {
-                println!("not yet: {e}");
-                continue;
-            }
             Err(e) => panic!("{e}"),
         };
         for schedule in &schedules {

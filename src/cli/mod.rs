@@ -3,6 +3,7 @@
 mod build;
 mod failure;
 mod list;
+mod mutants;
 mod progress;
 mod request;
 mod run;

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use nvfp4gen::artifact::Kernel;
-use nvfp4gen::device::{Emulated, GroupBuffers};
 use nvfp4gen::plan::Target;
 use nvfp4gen::problem::Set;
-use nvfp4gen::verify::{Data, GroupInputs, SetVerdict, check_group, draw};
+use nvfp4gen::trial;
+use nvfp4gen::verify::{Data, GroupInputs};
 use rayon::prelude::*;
 
 use super::failure::Failure;
+use super::mutants;
 use super::progress::Progress;
 use super::request::{self, Jobs, Shapes};
 use super::schedule::ScheduleArg;
@@ -28,7 +29,8 @@ where large terms cancel.
 Examples:
   nvfp4gen verify shapes/contest-tests.toml
   nvfp4gen verify shapes/leaderboard.toml --set P3 --schedule lazy --seed 7
-  nvfp4gen verify shapes/edge.toml --schedule random:1 --schedule random:2 --json";
+  nvfp4gen verify shapes/edge.toml --schedule random:1 --schedule random:2 --json
+  nvfp4gen verify shapes/mutants.toml --mutants";
 
 /// Run kernels on the emulated GPU and check every element of their results
 #[derive(Args)]
@@ -51,9 +53,21 @@ pub struct VerifyArgs {
     /// When asynchronous operations happen: eager, lazy or random:SEED; may be repeated
     #[arg(long = "schedule", value_name = "SCHEDULE", default_values = ["eager", "lazy"])]
     schedules: Vec<ScheduleArg>,
+    /// Add the random schedules of seeds 0 to N - 1
+    #[arg(long = "schedules", value_name = "N", default_value_t = 0)]
+    random_schedules: u64,
+    /// Plan for at most this many CTAs: few make small sets pass through every ring
+    /// more than once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    ctas: Option<u32>,
+    /// Instead of the kernels, run their mutants: every wait, arrival, fence,
+    /// barrier, byte count and coordinate broken in turn, each of which must show
+    /// (plans for 2 CTAs and adds 8 random schedules unless told otherwise)
+    #[arg(long)]
+    mutants: bool,
     /// Print JSON instead of a table
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
     jobs: Jobs,
 }
@@ -69,6 +83,9 @@ enum DataArg {
 pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let sets = selected(args.shapes.read()?, &args.sets)?;
     let pool = args.jobs.pool()?;
+    if args.mutants {
+        return mutants::run(args, &sets, &pool);
+    }
     let progress = Progress::new("verify", sets.len());
     let verify = |set: &Set| progress.step(&set.name, || verify_set(args, set));
     let outcomes = request::all(pool.install(|| sets.par_iter().map(verify).collect()))?;
@@ -97,10 +114,10 @@ fn selected(sets: Vec<Set>, names: &[String]) -> Result<Vec<Set>, Failure> {
 
 fn verify_set(args: &VerifyArgs, set: &Set) -> Result<Outcome, Failure> {
     let start = Instant::now();
-    let kernel = request::compile(set, args.target)?;
-    let inputs = draw_inputs(args, set)?;
-    let outputs: Vec<_> = args
-        .schedules
+    let kernel = request::compile(set, args.target())?;
+    let inputs = args.inputs(set)?;
+    let schedules = args.schedules();
+    let outputs: Vec<_> = schedules
         .par_iter()
         .map(|schedule| execute(&kernel, &inputs, *schedule))
         .collect();
@@ -114,10 +131,10 @@ fn verify_set(args: &VerifyArgs, set: &Set) -> Result<Outcome, Failure> {
             Some(earlier) => runs[earlier].verdict.clone(),
             None => output
                 .clone()
-                .and_then(|bytes| compare(set, &inputs, &bytes)),
+                .and_then(|c| trial::judge(set, &inputs, &c).map_err(|error| error.to_string())),
         };
         runs.push(Run {
-            schedule: args.schedules[index],
+            schedule: schedules[index],
             verdict,
         });
     }
@@ -129,15 +146,32 @@ fn verify_set(args: &VerifyArgs, set: &Set) -> Result<Outcome, Failure> {
     })
 }
 
-fn draw_inputs(args: &VerifyArgs, set: &Set) -> Result<Vec<GroupInputs>, Failure> {
-    let draw = |(index, group)| draw::group(group, index, args.seed, args.data.into());
-    let inputs = set
-        .groups
-        .iter()
-        .enumerate()
-        .map(draw)
-        .collect::<Result<_, _>>();
-    inputs.map_err(|error| Failure::Input(format!("set `{}`: {error}", set.name)))
+impl VerifyArgs {
+    /// The target, with as many SMs as CTAs were asked for.
+    pub fn target(&self) -> Target {
+        let sms = match (self.ctas, self.mutants) {
+            (Some(ctas), _) => ctas,
+            (None, true) => 2,
+            (None, false) => self.target.sms,
+        };
+        Target { sms, ..self.target }
+    }
+
+    /// The schedules by name, then the random ones by number.
+    pub fn schedules(&self) -> Vec<ScheduleArg> {
+        let seeds = match (self.random_schedules, self.mutants) {
+            (0, true) => 8,
+            (seeds, _) => seeds,
+        };
+        let random = (0..seeds).map(ScheduleArg::Random);
+        self.schedules.iter().copied().chain(random).collect()
+    }
+
+    /// The inputs of a set.
+    pub fn inputs(&self, set: &Set) -> Result<Vec<GroupInputs>, Failure> {
+        trial::inputs(set, self.seed, self.data.into())
+            .map_err(|error| Failure::Input(format!("set `{}`: {error}", set.name)))
+    }
 }
 
 fn execute(
@@ -145,34 +179,7 @@ fn execute(
     inputs: &[GroupInputs],
     schedule: ScheduleArg,
 ) -> Result<Vec<Vec<u8>>, String> {
-    let buffers: Vec<_> = inputs.iter().map(borrow).collect();
-    let outputs = Emulated::load(kernel).and_then(|gpu| gpu.run(&buffers, schedule.into()));
-    outputs.map_err(|error| error.to_string())
-}
-
-fn borrow(group: &GroupInputs) -> GroupBuffers<'_> {
-    GroupBuffers {
-        a: &group.a,
-        b: &group.b,
-        sfa_blocked: &group.sfa_blocked,
-        sfb_blocked: &group.sfb_blocked,
-    }
-}
-
-fn compare(set: &Set, inputs: &[GroupInputs], outputs: &[Vec<u8>]) -> Result<SetVerdict, String> {
-    let check =
-        |(index, group)| check_group(index, group, set.output, &inputs[index], &outputs[index]);
-    let groups = set
-        .groups
-        .iter()
-        .enumerate()
-        .map(check)
-        .collect::<Result<_, _>>();
-    let groups = groups.map_err(|error| error.to_string())?;
-    Ok(SetVerdict {
-        name: set.name.clone(),
-        groups,
-    })
+    trial::execute(kernel, inputs, schedule.into()).map_err(|error| error.to_string())
 }
 
 impl From<DataArg> for Data {

@@ -24,6 +24,13 @@ pub enum DeviceError {
     },
 }
 
+impl DeviceError {
+    /// Whether the kernel is to blame, rather than its manifest, its inputs or the emulator.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Self::Stopped { stop, .. } if matches!(**stop, Stop::Fault(_)))
+    }
+}
+
 impl fmt::Display for DeviceError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

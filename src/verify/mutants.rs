@@ -13,6 +13,8 @@ use std::fmt;
 pub struct Mutant {
     /// Line of the PTX that was changed, counted from 1.
     pub line: usize,
+    /// The last label before it.
+    pub label: String,
     /// What was done to it.
     pub edit: Edit,
     /// The instruction as it was.
@@ -113,6 +115,7 @@ pub fn mutants(ptx: &str) -> Vec<Mutant> {
         let mutant = |edit: &Edit| {
             Some(Mutant {
                 line: index + 1,
+                label: label_before(&lines, index),
                 edit: *edit,
                 instruction: statement.text.clone(),
                 ptx: replaced(&lines, index, &statement.broken(*edit)?),
@@ -121,6 +124,14 @@ pub fn mutants(ptx: &str) -> Vec<Mutant> {
         Some(edits.iter().filter_map(mutant).collect::<Vec<_>>())
     };
     (0..lines.len()).filter_map(of_line).flatten().collect()
+}
+
+fn label_before(lines: &[&str], index: usize) -> String {
+    let label = lines[..index]
+        .iter()
+        .rev()
+        .find_map(|line| line.strip_suffix(':'));
+    label.unwrap_or_default().trim().to_owned()
 }
 
 fn replaced(lines: &[&str], index: usize, line: &str) -> String {

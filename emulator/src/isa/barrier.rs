@@ -75,7 +75,7 @@ fn named(f: &mut Form<'_>, kind: Kind, aligned: bool, reduction: Option<Reductio
         }));
     };
     f.ty()?;
-    let last = f.count() - 1;
+    let last = f.count().saturating_sub(1);
     let (d, id, (value, negated)) = (f.dst(0)?, f.src(1, Ty::B32)?, f.pred(last)?);
     let threads = if f.count() > 3 {
         Some(f.src(2, Ty::B32)?)

@@ -45,6 +45,15 @@ fn stride(format: Format) -> u32 {
     }
 }
 
+/// The register type of a pair.
+fn pair_type(stride: u32) -> Ty {
+    match stride {
+        4 => Ty::B8,
+        8 => Ty::B16,
+        _ => Ty::B32,
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Style {
     rounding: Option<Rounding>,
@@ -83,13 +92,18 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     let from = f.take_map(kind).ok_or_else(|| unknown(f))?;
     match (to, from) {
         (Kind::Pair(format), Kind::Plain(Ty::F32)) => pack(f, format, style),
-        (Kind::Pair(format), Kind::Pair(wide @ (F16 | BF16))) => repack(f, format, wide, style),
+        (Kind::Pair(to), Kind::Pair(from))
+            if matches!(to, F16 | BF16) || matches!(from, F16 | BF16) =>
+        {
+            repack(f, to, from, style)
+        }
         (Kind::Ue8m0Pair, Kind::Plain(Ty::F32)) => pack_scales(f, style),
-        (Kind::Pair(BF16), Kind::Ue8m0Pair) => f.map1(|a: u32| {
+        (Kind::Pair(BF16), Kind::Ue8m0Pair) => {
             let one =
                 |bits: u32| BF16.encode(minifloat::decode_ue8m0(bits), Rounding::Nearest, false);
-            one(a) | one(a >> 8) << 16
-        }),
+            let (d, a) = (f.dst_as(0, Ty::B32)?, f.src(1, Ty::B16)?);
+            Ok(lanes::map1(d, a, move |a: u32| one(a) | one(a >> 8) << 16))
+        }
         (Kind::Tf32, Kind::Plain(Ty::F32)) => {
             let rounding = style.rounding.unwrap_or(Rounding::NearestAway);
             f.map1(move |a: f32| narrow(TF32, a.into(), rounding, style) << 13)
@@ -124,17 +138,26 @@ fn pack(f: &mut Form<'_>, format: Format, style: Style) -> Decoded {
         };
         return f.map2(move |a: f32, b: f32| half(a) << 16 | half(b));
     }
-    f.map2(move |a: f32, b: f32| {
-        narrow(format, a.into(), rounding, style) << shift
-            | narrow(format, b.into(), rounding, style)
-    })
+    let (d, a, b) = (
+        f.dst_as(0, pair_type(shift))?,
+        f.src(1, Ty::F32)?,
+        f.src(2, Ty::F32)?,
+    );
+    let one = move |value: f32| narrow(format, value.into(), rounding, style);
+    Ok(lanes::map2(d, a, b, move |a: f32, b: f32| {
+        one(a) << shift | one(b)
+    }))
 }
 
 /// f16x2 or bf16x2 to a narrow pair, or back.
 fn repack(f: &mut Form<'_>, to: Format, from: Format, style: Style) -> Decoded {
     let rounding = style.rounding.unwrap_or(Rounding::Nearest);
     let (step_from, step_to) = (stride(from), stride(to));
-    f.map1(move |a: u32| {
+    let (d, a) = (
+        f.dst_as(0, pair_type(step_to))?,
+        f.src(1, pair_type(step_from))?,
+    );
+    let convert = move |a: u32| {
         let part = |i: u32| {
             narrow(
                 to,
@@ -144,14 +167,21 @@ fn repack(f: &mut Form<'_>, to: Format, from: Format, style: Style) -> Decoded {
             )
         };
         part(0) | part(1) << step_to
-    })
+    };
+    Ok(lanes::map1(d, a, convert))
 }
 
 fn pack_scales(f: &mut Form<'_>, style: Style) -> Decoded {
     let up = style.rounding == Some(Rounding::Up);
-    f.map2(move |a: f32, b: f32| {
-        minifloat::encode_ue8m0(a.into(), up) << 8 | minifloat::encode_ue8m0(b.into(), up)
-    })
+    let (d, a, b) = (
+        f.dst_as(0, Ty::B16)?,
+        f.src(1, Ty::F32)?,
+        f.src(2, Ty::F32)?,
+    );
+    let code = move |value: f32| minifloat::encode_ue8m0(value.into(), up);
+    Ok(lanes::map2(d, a, b, move |a: f32, b: f32| {
+        code(a) << 8 | code(b)
+    }))
 }
 
 /// A value on its way through a conversion: exact in either form.

@@ -27,10 +27,7 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     }
     if f.take("wait_all") {
         return Ok(Box::new(Group {
-            action: GroupAction::Wait {
-                keep: 0,
-                read: false,
-            },
+            action: GroupAction::WaitAll,
             bulk: false,
         }));
     }
@@ -52,6 +49,8 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
 #[derive(Clone, Copy)]
 enum GroupAction {
     Commit,
+    /// Everything, groups that are still open included.
+    WaitAll,
     /// At most `keep` of the youngest groups may stay incomplete.
     Wait {
         keep: u32,
@@ -70,6 +69,7 @@ impl Execute for Group {
             let agent = step.agent(lane);
             match self.action {
                 GroupAction::Commit => step.state.commit_group(agent, self.bulk),
+                GroupAction::WaitAll => step.state.wait_all(step.grid, agent)?,
                 GroupAction::Wait { keep, read } => step
                     .state
                     .wait_group(step.grid, agent, self.bulk, keep, read)?,
@@ -122,7 +122,7 @@ fn small(f: &mut Form<'_>) -> Decoded {
     if !(size == 16 || !bypass && matches!(size, 4 | 8)) {
         return Err(f.invalid("copies 4, 8 or 16 bytes; `.cg` only 16"));
     }
-    let operands = f.count() - usize::from(policy);
+    let operands = f.count().saturating_sub(usize::from(policy));
     let valid = if operands > 3 {
         f.src(3, Ty::B32)?
     } else {

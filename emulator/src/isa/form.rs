@@ -207,11 +207,42 @@ impl<'a> Form<'a> {
             }
             ast::Operand::Double(bits) if matches!(ty, Ty::F64 | Ty::B64) => Src::Imm(*bits),
             ast::Operand::Double(bits) => Src::Imm(constant(f64::from_bits(*bits), None, ty)),
-            ast::Operand::Name(name) => self.named(name, 0)?,
+            ast::Operand::Name(name) => {
+                self.check_width(name, ty)?;
+                self.named(name, 0)?
+            }
             ast::Operand::Offset(name, offset) => self.named(name, *offset)?,
             ast::Operand::Sink => return Err(self.invalid("`_` cannot be read")),
             _ => return Err(self.unsupported("this form of operand is not implemented")),
         })
+    }
+
+    /// A register must hold the type; wider ones are allowed where PTX allows them (ld, st, cvt) and elsewhere harmless.
+    fn check_width(&self, name: &str, ty: Ty) -> Result<()> {
+        match self.symbols.register(name) {
+            Some((_, bits)) => self.check_bits(name, bits, ty),
+            None => Ok(()),
+        }
+    }
+
+    fn check_bits(&self, name: &str, bits: u32, ty: Ty) -> Result<()> {
+        if (bits == 1) != (ty == Ty::Pred) || bits < ty.bits() {
+            let message = format!(
+                "register `{name}` has {bits} bits where {} are needed",
+                ty.bits()
+            );
+            return Err(self.invalid(message));
+        }
+        Ok(())
+    }
+
+    /// A destination that holds the type.
+    pub fn dst_as(&mut self, i: usize, ty: Ty) -> Result<Dst> {
+        let d = self.dst(i)?;
+        if d.slot != SINK {
+            self.check_bits(&format!("operand {}", i + 1), d.bits, ty)?;
+        }
+        Ok(d)
     }
 
     fn named(&mut self, name: &str, offset: i64) -> Result<Src> {
@@ -295,7 +326,15 @@ impl<'a> Form<'a> {
         let ast::Operand::Address(address) = self.operand(i)? else {
             return Err(self.invalid(format!("operand {} must be an address in brackets", i + 1)));
         };
-        let base = self.src_of(&address.base, Ty::B64)?;
+        // Addresses of shared, local and parameter memory may be 32-bit registers.
+        let wide = match &address.base {
+            ast::Operand::Name(name) => self
+                .symbols
+                .register(name)
+                .is_none_or(|(_, bits)| bits == 64),
+            _ => true,
+        };
+        let base = self.src_of(&address.base, if wide { Ty::B64 } else { Ty::B32 })?;
         Ok((
             Addr {
                 base,
@@ -349,7 +388,7 @@ impl<'a> Form<'a> {
         &mut self,
         g: impl Fn(A) -> R + Send + Sync + 'static,
     ) -> Result<Op> {
-        let (d, a) = (self.dst(0)?, self.src(1, A::TY)?);
+        let (d, a) = (self.dst_as(0, R::TY)?, self.src(1, A::TY)?);
         Ok(super::lanes::map1(d, a, g))
     }
 
@@ -357,7 +396,11 @@ impl<'a> Form<'a> {
         &mut self,
         g: impl Fn(A, B) -> R + Send + Sync + 'static,
     ) -> Result<Op> {
-        let (d, a, b) = (self.dst(0)?, self.src(1, A::TY)?, self.src(2, B::TY)?);
+        let (d, a, b) = (
+            self.dst_as(0, R::TY)?,
+            self.src(1, A::TY)?,
+            self.src(2, B::TY)?,
+        );
         Ok(super::lanes::map2(d, a, b, g))
     }
 
@@ -366,7 +409,7 @@ impl<'a> Form<'a> {
         g: impl Fn(A, B, C) -> R + Send + Sync + 'static,
     ) -> Result<Op> {
         let (d, a, b, c) = (
-            self.dst(0)?,
+            self.dst_as(0, R::TY)?,
             self.src(1, A::TY)?,
             self.src(2, B::TY)?,
             self.src(3, C::TY)?,

@@ -156,6 +156,12 @@ fn load(f: &mut Form<'_>) -> Decoded {
     let ty = f.ty()?;
     let dsts = f.dsts(0)?;
     check_vector(f, ty, count, dsts.len())?;
+    if dsts
+        .iter()
+        .any(|d| d.slot != super::SINK && d.bits < ty.bits())
+    {
+        return Err(f.invalid("a register is too narrow for the loaded type"));
+    }
     let addr = f.addr(1)?;
     if policy {
         f.src(2, Ty::B64)?;

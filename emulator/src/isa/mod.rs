@@ -28,6 +28,7 @@ mod tcgen05;
 mod tensormap;
 mod types;
 mod warp;
+mod wgmma;
 
 pub(crate) use decode::{Code, STATIC_SHARED, decode_entry, extent};
 pub(crate) use form::Addr;
@@ -124,6 +125,7 @@ fn decode_instruction(f: &mut Form<'_>) -> Result<Op, LoadError> {
         "tensormap" => tensormap::decode(f),
         "ldmatrix" | "stmatrix" | "movmatrix" => matrix::decode(f),
         "tcgen05" => tcgen05::decode(f),
+        "wgmma" => wgmma::decode(f),
         _ => Err(f.unsupported("unknown instruction")),
     }
 }

@@ -17,15 +17,13 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         "isspacep" => is_space(f),
         "mapa" => map_address(f),
         _ => {
-            let generic = !f.take("shared::cluster");
-            f.ty()?;
-            f.map1(move |a: u64| {
-                window::rank(if generic {
-                    window::to_shared(a)
-                } else {
-                    a as u32
-                })
-            })
+            // Shared addresses, generic or not, have the rank in the same bits of their lower word.
+            f.take("shared::cluster");
+            let ty = f.ty()?;
+            let (d, a) = (f.dst(0)?, f.src(1, ty)?);
+            Ok(lanes::map1(d, a, |a: u64| {
+                window::rank(window::to_shared(a))
+            }))
         }
     }
 }
@@ -39,7 +37,7 @@ fn mov(f: &mut Form<'_>) -> Decoded {
             Ok(Box::new(Clock { d: f.dst(0)? }))
         }
         _ if ty == Ty::B128 => {
-            let (d, a) = (f.dst(0)?, f.src(1, ty)?);
+            let (d, a) = (f.dst_as(0, ty)?, f.src(1, ty)?);
             let Src::Reg(slot) = a else {
                 return Err(f.invalid("needs a 128-bit register"));
             };
@@ -49,7 +47,7 @@ fn mov(f: &mut Form<'_>) -> Decoded {
             }))
         }
         _ => {
-            let (d, a) = (f.dst(0)?, f.src(1, ty)?);
+            let (d, a) = (f.dst_as(0, ty)?, f.src(1, ty)?);
             let bits = ty.bits();
             Ok(lanes::map1(d, a, move |a: u64| truncate(a, bits)))
         }
@@ -108,7 +106,7 @@ fn pack(f: &mut Form<'_>, parts: &[Operand], ty: Ty) -> Decoded {
         .map(|p| f.src_of(p, part))
         .collect::<Result<_, _>>()?;
     Ok(Box::new(Pack {
-        d: f.dst(0)?,
+        d: f.dst_as(0, ty)?,
         parts,
         bits,
     }))

@@ -271,7 +271,7 @@ fn store(f: &mut Form<'_>) -> Decoded {
     let packed = f.take("unpack::16b");
     f.ty()?;
     let addr = f.addr(0)?;
-    let last = f.count() - 1;
+    let last = f.count().saturating_sub(1);
     if let AccessShape::S16x32bx2 { offset } = &mut shape {
         *offset = f.immediate(1)? as u32;
     }

@@ -114,6 +114,27 @@ impl Work {
         }
     }
 
+    /// What is illegal whenever the operation may happen, so that it is found where it is issued.
+    pub fn check(&self) -> Result<(), FaultKind> {
+        match self {
+            Work::BulkLoad {
+                src: address,
+                bytes,
+                ..
+            }
+            | Work::BulkStore {
+                dst: address,
+                bytes,
+                ..
+            } => check_bulk(*address, *bytes),
+            Work::TensorCopy { matrix, .. } => SharedMatrix::decode_sm100(*matrix)
+                .map(|_| ())
+                .map_err(|e| FaultKind::engine(e.into())),
+            Work::Multiply(mma) => mma.decode().map(|_| ()).map_err(FaultKind::engine),
+            _ => Ok(()),
+        }
+    }
+
     fn is_tensor_core(&self) -> bool {
         matches!(
             self,
@@ -266,11 +287,11 @@ impl ClusterState {
     /// Executes an operation now.
     pub fn run(&mut self, grid: &Grid<'_>, op: &AsyncOp) -> Result<(), Fault> {
         self.progress += 1;
-        self.perform(grid, op.agent, &op.work)
-            .map_err(|kind| Fault {
-                kind,
-                site: self.site(op.agent),
-            })
+        self.perform(grid, op.agent, &op.work).map_err(|kind| {
+            let site = self.site(op.agent);
+            self.blame = Some(site.clone());
+            Fault { kind, site }
+        })
     }
 
     fn perform(&mut self, grid: &Grid<'_>, agent: Agent, work: &Work) -> Result<(), FaultKind> {
@@ -522,7 +543,22 @@ impl ClusterState {
             .get(&(agent.thread(), bulk))
             .copied()
             .unwrap_or(0);
-        let limit = committed.saturating_sub(keep);
+        self.complete_groups(grid, agent, bulk, committed.saturating_sub(keep))
+    }
+
+    /// Completes every `cp.async` of the thread, committed or not.
+    pub fn wait_all(&mut self, grid: &Grid<'_>, agent: Agent) -> Result<(), FaultKind> {
+        self.complete_groups(grid, agent, false, u32::MAX)
+    }
+
+    /// Completes the thread's groups with numbers below `limit`.
+    fn complete_groups(
+        &mut self,
+        grid: &Grid<'_>,
+        agent: Agent,
+        bulk: bool,
+        limit: u32,
+    ) -> Result<(), FaultKind> {
         let due = |op: &AsyncOp| {
             op.agent.thread() == agent.thread()
                 && op.work.group_kind() == Some(bulk)

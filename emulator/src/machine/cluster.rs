@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::agent::{AccessKind, Agent};
 use super::asynchronous::AsyncOp;
-use super::fault::FaultKind;
+use super::fault::{FaultKind, Site};
 use super::launch::Grid;
 use super::mbarrier::{Mbarrier, SharedAddress};
 use super::schedule::{Policy, Schedule};
@@ -57,7 +57,7 @@ pub(crate) struct Cta {
 pub struct Counts {
     /// Instructions executed by warps (fragments of a warp count separately).
     pub instructions: u64,
-    /// `tcgen05.mma` operations.
+    /// `tcgen05.mma` operations, and `wgmma.mma_async` operations of warpgroups.
     pub mmas: u64,
     /// Bytes that bulk and tensor copies brought to shared memory.
     pub bytes_loaded: u64,
@@ -78,18 +78,16 @@ pub(crate) struct ClusterState {
     pub counts: Counts,
     /// Counts events that can let somebody go on.
     pub progress: u64,
+    /// Where the asynchronous operation that failed was issued, if one did.
+    pub blame: Option<Site>,
     /// Room for one tensor-memory transfer.
     pub scratch: Vec<u32>,
 }
 
 impl Cta {
     fn new(id: [u32; 3], shared_bytes: u32, live_warps: u32) -> Self {
-        let shared = POISON
-            .iter()
-            .copied()
-            .cycle()
-            .take(shared_bytes as usize)
-            .collect();
+        let mut shared = POISON.repeat(shared_bytes as usize / 4 + 1);
+        shared.truncate(shared_bytes as usize);
         Cta {
             id,
             shared,
@@ -138,6 +136,7 @@ impl ClusterState {
             groups: HashMap::new(),
             counts: Counts::default(),
             progress: 0,
+            blame: None,
             scratch: Vec::new(),
         }
     }

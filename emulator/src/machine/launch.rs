@@ -183,6 +183,7 @@ impl<'a> Grid<'a> {
                 }],
                 local: vec![0xAD; self.local_bytes as usize * 32],
                 transfers: Vec::new(),
+                warpgroup: Default::default(),
                 cluster_arrived: 0,
                 cluster_generation: 0,
                 rotation: 0,

@@ -13,6 +13,7 @@ mod schedule;
 mod scheduler;
 mod step;
 mod warp;
+mod warpgroup;
 pub(crate) mod window;
 
 pub(crate) use agent::AccessKind;

@@ -342,6 +342,7 @@ impl Step<'_> {
     /// Starts an asynchronous operation of the thread in a lane.
     pub fn issue(&mut self, lane: usize, work: Work) -> Result<(), FaultKind> {
         self.lane = Some(lane as u32);
+        work.check()?;
         let agent = self.agent(lane);
         let group = self.state.current_group(agent, &work);
         self.state.queue.push(AsyncOp { agent, group, work });
@@ -428,6 +429,7 @@ impl Step<'_> {
         if self.state.policy.at_once() {
             return self.deliver(&transfer);
         }
+        self.check_transfer(&transfer)?;
         for slot in registers {
             self.set(
                 *slot,
@@ -458,8 +460,20 @@ impl Step<'_> {
         if self.state.policy.at_once() {
             return self.deliver(&transfer);
         }
+        self.check_transfer(&transfer)?;
         self.warp.transfers.push(transfer);
         Ok(())
+    }
+
+    /// A transfer that happens later is illegal now if its columns or lanes are: a trial load finds out.
+    fn check_transfer(&mut self, transfer: &Transfer) -> Result<(), FaultKind> {
+        let (rank, index) = (self.warp.rank as usize, self.warp.index);
+        let mut words = std::mem::take(&mut self.state.scratch);
+        words.resize(transfer.access.registers() * 32, 0);
+        let tensor = &self.state.ctas[rank].tensor;
+        let loaded = tensor.load(&transfer.access, transfer.address, index, &mut words);
+        self.state.scratch = words;
+        loaded.map_err(|e| FaultKind::engine(e.into()))
     }
 
     /// `tcgen05.wait::ld` or `::st`.

@@ -6,6 +6,7 @@
 
 use super::cluster::ClusterState;
 use super::mbarrier::SharedAddress;
+use super::warpgroup::Warpgroup;
 use crate::engine::tensor_memory::Access;
 use crate::isa::{Slot, Src};
 
@@ -59,6 +60,8 @@ pub(crate) struct Warp {
     pub fragments: Vec<Fragment>,
     pub local: Vec<u8>,
     pub transfers: Vec<Transfer>,
+    /// `wgmma` operations in flight.
+    pub warpgroup: Warpgroup,
     /// Lanes that have arrived at the cluster barrier and not waited yet, and at which generation.
     pub cluster_arrived: u32,
     pub cluster_generation: u64,

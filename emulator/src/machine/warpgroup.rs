@@ -1,0 +1,145 @@
+//! `wgmma` operations in flight: each warp keeps its own queue, in order, by groups.
+//!
+//! Until an operation happens, at `wgmma.wait_group` at the latest, its result registers hold poison and its register
+//! operands of A must not change.
+
+use super::fault::FaultKind;
+use super::step::Step;
+use crate::engine::mma::wgmma::{AOperand, Wgmma};
+use crate::engine::tensor_memory::POISON;
+use crate::isa::{Slot, Src};
+
+/// Warps of a warpgroup.
+const WARPS: usize = 4;
+
+/// The queue of a warp.
+#[derive(Default)]
+pub(crate) struct Warpgroup {
+    /// Groups committed so far.
+    pub committed: u32,
+    pending: Vec<Pending>,
+    /// What accumulators held when the first of the pending operations on them was issued.
+    inputs: Vec<(Vec<Slot>, Vec<[u64; 32]>)>,
+}
+
+struct Pending {
+    group: u32,
+    operation: Wgmma,
+    d: Vec<Slot>,
+    /// Descriptor of A, or none for registers.
+    descriptor: Option<u64>,
+    a: Vec<Src>,
+    b: u64,
+}
+
+impl Step<'_> {
+    /// Issues a `wgmma.mma_async` of this warp.
+    pub fn warpgroup_multiply(
+        &mut self,
+        operation: Wgmma,
+        d: &[Slot],
+        descriptor: Option<u64>,
+        a: Vec<Src>,
+        b: u64,
+    ) -> Result<(), FaultKind> {
+        let group = self.warp.warpgroup.committed;
+        let pending = Pending {
+            group,
+            operation,
+            d: d.to_vec(),
+            descriptor,
+            a,
+            b,
+        };
+        if self.warp.warpgroup.pending.is_empty() && self.state.policy.at_once() {
+            return self.multiply_now(&pending);
+        }
+        if !self
+            .warp
+            .warpgroup
+            .inputs
+            .iter()
+            .any(|(slots, _)| slots == d)
+        {
+            let values = d.iter().map(|slot| self.get(Src::Reg(*slot))).collect();
+            self.warp.warpgroup.inputs.push((d.to_vec(), values));
+            d.iter()
+                .for_each(|slot| self.set(*slot, &[POISON.into(); 32]));
+        }
+        self.warp.warpgroup.pending.push(pending);
+        Ok(())
+    }
+
+    /// Completes all groups but the `keep` youngest. Accumulators of operations that stay pending stay poisoned.
+    pub fn finish_warpgroup(&mut self, keep: u32) -> Result<(), FaultKind> {
+        let limit = self.warp.warpgroup.committed.saturating_sub(keep);
+        let all = std::mem::take(&mut self.warp.warpgroup.pending);
+        let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|p| p.group < limit);
+        let mut inputs = std::mem::take(&mut self.warp.warpgroup.inputs);
+        for operation in &due {
+            self.restore(&mut inputs, &operation.d);
+            self.multiply_now(operation)?;
+        }
+        for operation in &later {
+            if !inputs.iter().any(|(slots, _)| *slots == operation.d) {
+                let values = operation
+                    .d
+                    .iter()
+                    .map(|slot| self.get(Src::Reg(*slot)))
+                    .collect();
+                inputs.push((operation.d.clone(), values));
+                operation
+                    .d
+                    .iter()
+                    .for_each(|slot| self.set(*slot, &[POISON.into(); 32]));
+            }
+        }
+        self.warp.warpgroup.pending = later;
+        self.warp.warpgroup.inputs = inputs;
+        Ok(())
+    }
+
+    /// Puts an accumulator's input back into its registers.
+    fn restore(&mut self, inputs: &mut Vec<(Vec<Slot>, Vec<[u64; 32]>)>, d: &[Slot]) {
+        if let Some(index) = inputs.iter().position(|(slots, _)| slots == d) {
+            let (slots, values) = inputs.remove(index);
+            slots
+                .iter()
+                .zip(&values)
+                .for_each(|(slot, values)| self.set(*slot, values));
+        }
+    }
+
+    /// Computes the whole operation and keeps this warp's rows; those of the other warps are computed on zeros.
+    fn multiply_now(&mut self, p: &Pending) -> Result<(), FaultKind> {
+        let warp = self.warp.index as usize % WARPS;
+        let count = p.d.len();
+        let mut d = vec![0u32; WARPS * 32 * count];
+        for (i, slot) in p.d.iter().enumerate() {
+            let values = self.get(Src::Reg(*slot));
+            (0..32).for_each(|lane| d[(warp * 32 + lane) * count + i] = values[lane] as u32);
+        }
+        let mut registers = vec![0u32; WARPS * 32 * 4];
+        for (i, src) in p.a.iter().enumerate() {
+            let values = self.get(*src);
+            (0..32).for_each(|lane| registers[(warp * 32 + lane) * 4 + i] = values[lane] as u32);
+        }
+        let a = p
+            .descriptor
+            .map_or(AOperand::Registers(&registers), AOperand::Shared);
+        let shared = &self.state.ctas[self.warp.rank as usize].shared;
+        p.operation
+            .execute(a, p.b, shared, &mut d)
+            .map_err(FaultKind::engine)?;
+        if warp == 0 {
+            self.state.counts.mmas += 1;
+        }
+        for (i, slot) in p.d.iter().enumerate() {
+            self.set(
+                *slot,
+                &std::array::from_fn(|lane| d[(warp * 32 + lane) * count + i].into()),
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! Mutants put to the test: whatever is broken in a kernel must show.
+
+use super::{execute, judge};
+use crate::artifact::Kernel;
+use crate::device::Schedule;
+use crate::problem::Set;
+use crate::verify::{GroupInputs, Mutant, mutants};
+use rayon::prelude::*;
+use std::fmt;
+
+/// What came of a mutant.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finding {
+    /// A fault, or wrong numbers, under this schedule.
+    Seen {
+        /// The first schedule that showed it.
+        schedule: Schedule,
+        /// What was reported.
+        report: String,
+    },
+    /// Passed everywhere, and hardware could not tell it from the original either, for this reason.
+    Equivalent(&'static str),
+    /// Passed everywhere, and should not have.
+    Survived,
+}
+
+/// A mutant with what came of it.
+#[derive(Clone, Debug)]
+pub struct MutantVerdict {
+    /// What was broken.
+    pub mutant: Mutant,
+    /// Whether it showed.
+    pub finding: Finding,
+}
+
+impl fmt::Display for MutantVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.finding {
+            Finding::Seen { schedule, report } => {
+                let first = report.lines().next().unwrap_or_default();
+                write!(f, "seen        {} ({schedule:?}: {first})", self.mutant)
+            }
+            Finding::Equivalent(why) => write!(f, "equivalent  {} ({why})", self.mutant),
+            Finding::Survived => write!(f, "SURVIVED    {}", self.mutant),
+        }
+    }
+}
+
+/// Mutants that hardware cannot tell from the original, by the label they follow and the start of their instruction.
+const EQUIVALENT: &[(&str, &str, &str)] = &[
+    (
+        "SETUP_DONE",
+        "bar.warp.sync",
+        "the bar.sync after it waits for every thread; it only makes the warp's reconvergence explicit",
+    ),
+    (
+        "SETUP_DONE",
+        "tcgen05.fence",
+        "tcgen05.alloc is synchronous and its address crosses bar.sync through shared memory",
+    ),
+    (
+        "LOAD_DRAIN_STAGE",
+        "mbarrier.try_wait",
+        "the epilogue has waited for a later commit of the same thread before any warp passes FINISH",
+    ),
+    (
+        "LOAD_DRAIN_STAGE",
+        "xor.b32 %parity",
+        "as above: the waits of the drain are a precaution",
+    ),
+    (
+        "EPILOGUE_ACCUMULATOR",
+        "bar.warp.sync",
+        "the warp reconverges where the loop before it ends; it only makes that explicit",
+    ),
+    (
+        "FINISH",
+        "bar.warp.sync",
+        "the bar.sync after it waits for every thread; it only makes the warp's reconvergence explicit",
+    ),
+];
+
+/// Runs all mutants of a kernel under the schedules, each until it shows.
+///
+/// # Errors
+/// If a mutant is no longer PTX, or the set cannot be judged: that says nothing about the kernel.
+pub fn try_mutants(
+    kernel: &Kernel,
+    set: &Set,
+    inputs: &[GroupInputs],
+    schedules: &[Schedule],
+) -> Result<Vec<MutantVerdict>, String> {
+    mutants(&kernel.ptx)
+        .into_par_iter()
+        .map(|mutant| {
+            let finding = try_mutant(kernel, &mutant, set, inputs, schedules)?;
+            Ok(MutantVerdict { mutant, finding })
+        })
+        .collect()
+}
+
+/// Runs one mutant under the schedules until it shows.
+///
+/// # Errors
+/// If the mutant is no longer PTX, or the set cannot be judged.
+pub fn try_mutant(
+    kernel: &Kernel,
+    mutant: &Mutant,
+    set: &Set,
+    inputs: &[GroupInputs],
+    schedules: &[Schedule],
+) -> Result<Finding, String> {
+    let broken = Kernel::new(kernel.entry.clone(), mutant.ptx.clone());
+    for &schedule in schedules {
+        let report = match execute(&broken, inputs, schedule) {
+            Err(error) if error.is_fault() => Some(error.to_string()),
+            Err(error) => return Err(format!("{mutant}: {error}")),
+            Ok(outputs) => {
+                let verdict = judge(set, inputs, &outputs).map_err(|error| error.to_string())?;
+                (!verdict.passed()).then(|| "wrong numbers".to_owned())
+            }
+        };
+        if let Some(report) = report {
+            return Ok(Finding::Seen { schedule, report });
+        }
+    }
+    Ok(equivalent(mutant).map_or(Finding::Survived, Finding::Equivalent))
+}
+
+fn equivalent(mutant: &Mutant) -> Option<&'static str> {
+    let known = EQUIVALENT.iter().find(|(label, opcode, _)| {
+        mutant.label == *label && mutant.instruction.starts_with(opcode)
+    });
+    known.map(|(_, _, why)| *why)
+}
