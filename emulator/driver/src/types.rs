@@ -211,3 +211,56 @@ const _: () = {
     assert!(size_of::<MemPoolProps>() == 88);
     assert!(size_of::<CUstream>() == 8 && size_of::<Name>() == 8 && size_of::<Out<u8>>() == 8);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cudarc::driver::sys;
+    use std::mem::{offset_of, size_of};
+
+    /// Compares size and field offsets of a structure with those generated from NVIDIA's header.
+    macro_rules! same {
+        ($ours:ty, $theirs:ty: $($our:ident$(.$inner:ident)* = $their:ident),* $(,)?) => {
+            assert_eq!(size_of::<$ours>(), size_of::<$theirs>(), stringify!($ours));
+            $(assert_eq!(
+                offset_of!($ours, $our$(.$inner)*),
+                offset_of!($theirs, $their),
+                concat!(stringify!($ours), ".", stringify!($our))
+            );)*
+        };
+    }
+
+    #[test]
+    fn layouts_are_those_of_the_header() {
+        same!(Uuid, sys::CUuuid:);
+        same!(TensorMapBytes, sys::CUtensorMap:);
+        same!(LaunchAttribute, sys::CUlaunchAttribute: id = id, value = value);
+        same!(LaunchConfig, sys::CUlaunchConfig: grid = gridDimX, block = blockDimX, shared = sharedMemBytes,
+            stream = hStream, attributes = attrs, attribute_count = numAttrs);
+        same!(KernelNodeParamsV1, sys::CUDA_KERNEL_NODE_PARAMS_v1: function = func, grid = gridDimX,
+            block = blockDimX, shared = sharedMemBytes, params = kernelParams, extra = extra);
+        same!(KernelNodeParams, sys::CUDA_KERNEL_NODE_PARAMS_v2: v1.function = func, v1.grid = gridDimX,
+            v1.block = blockDimX, v1.shared = sharedMemBytes, v1.params = kernelParams, v1.extra = extra,
+            kernel = kern, context = ctx);
+        same!(MemsetNodeParams, sys::CUDA_MEMSET_NODE_PARAMS: address = dst, pitch = pitch, value = value,
+            element = elementSize, width = width, height = height);
+        same!(Memcpy3D, sys::CUDA_MEMCPY3D: source.x = srcXInBytes, source.y = srcY, source.z = srcZ,
+            source.lod = srcLOD, source.kind = srcMemoryType, source.host = srcHost, source.device = srcDevice,
+            source.array = srcArray, source.pitch = srcPitch, source.height = srcHeight, target.x = dstXInBytes,
+            target.kind = dstMemoryType, target.host = dstHost, target.device = dstDevice, target.pitch = dstPitch,
+            target.height = dstHeight, width = WidthInBytes, height = Height, depth = Depth);
+        same!(Memcpy2D, sys::CUDA_MEMCPY2D: source.x = srcXInBytes, source.y = srcY, source.kind = srcMemoryType,
+            source.host = srcHost, source.device = srcDevice, source.array = srcArray, source.pitch = srcPitch,
+            target.x = dstXInBytes, target.kind = dstMemoryType, target.pitch = dstPitch, width = WidthInBytes,
+            height = Height);
+        same!(HostNodeParams, sys::CUDA_HOST_NODE_PARAMS: function = fn_, data = userData);
+        same!(GraphInstantiateParams, sys::CUDA_GRAPH_INSTANTIATE_PARAMS: flags = flags, upload = hUploadStream,
+            error_node = hErrNode_out, result = result_out);
+        same!(GraphExecUpdateResult, sys::CUgraphExecUpdateResultInfo: result = result, error_node = errorNode,
+            error_from = errorFromNode);
+        same!(EdgeData, sys::CUgraphEdgeData:);
+        same!(MemPoolProps, sys::CUmemPoolProps: allocation = allocType, handles = handleTypes,
+            location_kind = location, security = win32SecurityAttributes, max_size = maxSize);
+        same!(DevProp, sys::CUdevprop:);
+    }
+}

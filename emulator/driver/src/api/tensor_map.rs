@@ -2,7 +2,7 @@
 
 use ptx_emulator::engine::swizzle::Swizzle;
 use ptx_emulator::engine::tensor_map::{
-    self, ElementType, Field, Fill, Interleave, L2Promotion, TensorMap, TensorMapError,
+    ElementType, Fill, Interleave, L2Promotion, TensorMap, TensorMapError,
 };
 
 use crate::error::Error;
@@ -85,7 +85,7 @@ abi! { SYMBOLS:
             return Err(Error::INVALID_VALUE);
         }
         tiled.check().map_err(refusal)?;
-        tensor_map::replace(&mut bytes, Field::GlobalAddress, tiled.address).map_err(refusal)?;
+        bytes[..8].copy_from_slice(&tiled.address.to_le_bytes());
         map.set(TensorMapBytes(bytes))
     }
 }

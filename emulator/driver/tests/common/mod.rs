@@ -1,6 +1,8 @@
 //! Runs tests in child processes whose loader finds the emulated driver, each with an environment of its own.
 
 #[allow(dead_code)]
+pub mod driver;
+#[allow(dead_code, unused_macros)]
 pub mod raw;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::process::{Command, Output};
 const CHILD: &str = "PTXEMU_TEST_CHILD";
 
 /// A folder that holds the driver under the names that loaders ask for.
+#[allow(dead_code)]
 pub fn driver_folder() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let deps = test.parent().expect("the folder of the test");

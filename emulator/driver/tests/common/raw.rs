@@ -1,5 +1,8 @@
 //! Module loading and launches through cudarc's `sys`, which has no safe interface for them without a compiler.
 
+// The driver is reached through C functions.
+#![allow(unsafe_code)]
+
 use std::ffi::{CStr, c_void};
 
 use cudarc::driver::sys::{self, CUresult};
@@ -16,6 +19,7 @@ pub const fn text(bytes: &'static str) -> &'static CStr {
 macro_rules! params {
     ($($place:expr),* $(,)?) => { [$((&raw const $place).cast_mut().cast::<std::ffi::c_void>()),*] };
 }
+#[allow(unused_imports)]
 pub(crate) use params;
 
 /// A function with its module, which is unloaded in the end.
