@@ -84,6 +84,11 @@ impl Device {
         &self.context.properties
     }
 
+    /// Whether this is the project's own emulation, whose times say nothing about a GPU.
+    pub fn is_emulated(&self) -> bool {
+        self.driver().is_emulated()
+    }
+
     /// Makes the device's context the calling thread's. A thread that has none pays some hundred nanoseconds more for
     /// each launch.
     ///

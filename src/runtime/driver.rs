@@ -194,6 +194,14 @@ impl Driver {
     }
 }
 
+impl Driver {
+    /// Whether libcuda is the emulated one, which has functions of its own.
+    pub(super) fn is_emulated(&self) -> bool {
+        // SAFETY: only asked for, never called.
+        unsafe { Finder.optional::<unsafe extern "C" fn()>("ptxemu_live") }.is_some()
+    }
+}
+
 /// Symbols of the loaded library.
 struct Finder;
 

@@ -43,6 +43,13 @@ impl Library {
         &self.directory
     }
 
+    /// The targets, each with its directory.
+    pub fn targets(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.targets
+            .iter()
+            .map(|library| (library.target.as_str(), library.directory.as_path()))
+    }
+
     /// Every kernel, with its target.
     pub fn kernels(&self) -> impl Iterator<Item = (&str, &KernelEntry)> {
         self.listed()

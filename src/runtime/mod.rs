@@ -33,6 +33,7 @@
 // The driver is a C interface: this is the only house that may call it.
 #![allow(unsafe_code)]
 
+pub mod bench;
 mod block;
 mod checks;
 mod device;
