@@ -144,6 +144,17 @@ pub fn tiny() -> Set {
     shipped("edge.toml", "one-of-everything")
 }
 
+/// The same, where the repository is not at hand.
+pub fn tiny_without_files() -> Set {
+    use nvfp4gen::problem::{Group, OutputType, Weights};
+    Set {
+        name: "tiny".into(),
+        groups: vec![Group { m: 1, n: 8, k: 64 }],
+        output: OutputType::F16,
+        weights: Weights::Dynamic,
+    }
+}
+
 pub fn compile(set: &Set, target: Target) -> Text {
     emit::kernel(&choose::choose(set, target).expect("a plan")).expect("a kernel")
 }
