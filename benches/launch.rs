@@ -150,6 +150,8 @@ fn driver_call_alone(bencher: Bencher, groups: usize) {
 fn bind_and_enqueue_in_threads(bencher: Bencher, groups: usize) {
     thread_local! { static MINE: RefCell<Option<(Launch, usize)>> = const { RefCell::new(None) }; }
     let kernel = kernel(groups);
+    // The threads' launches live as long as the threads: the kernel must be there until the process ends.
+    std::mem::forget(kernel.clone());
     let stream = Stream::new(kernel.device()).expect("a stream");
     let tables = tables(groups);
     bencher.bench(|| {

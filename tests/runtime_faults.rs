@@ -249,6 +249,52 @@ fn a_library_that_was_rebuilt_says_so() {
     });
 }
 
+/// Two builds take turns while kernels are loaded: what is loaded is whole, or the library says that it was replaced.
+#[test]
+fn loading_while_others_build_gives_the_old_or_the_new() {
+    with_driver(
+        "loading_while_others_build_gives_the_old_or_the_new",
+        &[],
+        || {
+            let set = tiny();
+            let home = library(&[&set]);
+            let directory = home.path().join("sm_100a");
+            let one = gpu::compile(&set, SM_100A);
+            let other =
+                nvfp4gen::artifact::Kernel::new(one.entry.clone(), format!("{}// new\n", one.ptx));
+            let device = Device::new(0).unwrap();
+            let done = std::sync::atomic::AtomicBool::new(false);
+            let (mut whole, mut replaced) = (0, 0);
+            std::thread::scope(|scope| {
+                for kernel in [one, other] {
+                    let (directory, done) = (&directory, &done);
+                    scope.spawn(move || {
+                        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                            let kernels = std::slice::from_ref(&kernel);
+                            nvfp4gen::artifact::store::write(directory, "sm_100a", kernels)
+                                .unwrap();
+                        }
+                    });
+                }
+                for _ in 0..200 {
+                    let library = Library::open(home.path());
+                    match library.and_then(|library| library.load(&device, &set.key())) {
+                        Ok(_) => whole += 1,
+                        Err(Error::Rebuilt { .. }) => replaced += 1,
+                        Err(error) => {
+                            done.store(true, std::sync::atomic::Ordering::Relaxed);
+                            panic!("{error}");
+                        }
+                    }
+                }
+                done.store(true, std::sync::atomic::Ordering::Relaxed);
+            });
+            println!("{whole} loaded, {replaced} replaced meanwhile");
+            assert!(whole > 0);
+        },
+    );
+}
+
 #[test]
 fn what_the_driver_says_of_bad_text_is_passed_on() {
     with_driver("what_the_driver_says_of_bad_text_is_passed_on", &[], || {

@@ -13,6 +13,9 @@ use crate::artifact::store::MANIFEST;
 use crate::artifact::{KernelEntry, StoreError};
 use crate::problem::Set;
 
+/// Reads of a kernel's files after which they are believed to be damaged.
+const ATTEMPTS: usize = 3;
+
 /// The kernels that `nvfp4gen build` wrote, of all targets in a directory.
 #[derive(Debug)]
 pub struct Library {
@@ -113,15 +116,7 @@ impl Library {
                 targets: found.iter().map(|(l, _)| l.target.clone()).collect(),
                 capability,
             })?;
-        match Kernel::load(device, library, listed) {
-            Err(Error::Library(error)) if library.changed(listed) => Err(match error {
-                StoreError::Corrupted { key, .. } | StoreError::Missing { key, .. } => {
-                    Error::Rebuilt { key }
-                }
-                other => Error::Library(other),
-            }),
-            done => done,
-        }
+        load(device, library, listed)
     }
 
     fn listed(&self) -> impl Iterator<Item = (&TargetLibrary, &Listed)> {
@@ -132,6 +127,29 @@ impl Library {
 
     fn entries(&self) -> impl Iterator<Item = &KernelEntry> {
         self.listed().map(|(_, listed)| &listed.entry)
+    }
+}
+
+/// Loads a kernel, and tells a library that is damaged from one that was replaced since it was opened.
+fn load(device: &Device, library: &TargetLibrary, listed: &Listed) -> Result<Kernel, Error> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match Kernel::load(device, library, listed) {
+            Err(Error::Library(
+                error @ (StoreError::Corrupted { .. } | StoreError::Missing { .. }),
+            )) => {
+                if library.changed(listed) {
+                    let key = listed.entry.key.clone();
+                    return Err(Error::Rebuilt { key });
+                }
+                // Unless the library was another one for a moment, the same comes again.
+                if attempts == ATTEMPTS {
+                    return Err(error.into());
+                }
+            }
+            done => return done,
+        }
     }
 }
 
