@@ -3,6 +3,7 @@
 use super::form::{Addr, Dst, Form};
 use super::types::Ty;
 use super::{Execute, Op, Src, sign_extend, truncate};
+use crate::check::Semantics;
 use crate::error::LoadError;
 use crate::machine::{AccessKind, FaultKind, Flow, Space, Step};
 
@@ -58,6 +59,16 @@ fn order(f: &mut Form<'_>) -> Order {
     order
 }
 
+/// Takes `.relaxed`, or one of the stronger words, which are the default of synchronising instructions.
+pub(super) fn semantics(f: &mut Form<'_>) -> Semantics {
+    let words = [
+        ("relaxed", Semantics::Relaxed),
+        ("acquire", Semantics::Strong),
+        ("release", Semantics::Strong),
+    ];
+    f.choose(&words).unwrap_or(Semantics::Strong)
+}
+
 /// Takes `.cta`, `.cluster`, `.gpu` or `.sys`.
 pub(super) fn scope(f: &mut Form<'_>) {
     f.choose(&[("cta", ()), ("cluster", ()), ("gpu", ()), ("sys", ())]);
@@ -88,6 +99,15 @@ fn vector(f: &mut Form<'_>) -> usize {
     f.choose(&[("v2", 2), ("v4", 4), ("v8", 8)]).unwrap_or(1)
 }
 
+impl Load {
+    fn kind(&self) -> AccessKind {
+        match self.order {
+            Order::Weak => AccessKind::Load,
+            _ => AccessKind::StrongLoad,
+        }
+    }
+}
+
 struct Load {
     dsts: Vec<Dst>,
     addr: Addr,
@@ -111,7 +131,7 @@ impl Execute for Load {
                 lane,
                 self.space,
                 addresses[lane],
-                AccessKind::Load,
+                self.kind(),
                 &mut bytes[..total],
             )?;
             for (value, element) in out.iter_mut().zip(bytes[..total].chunks(size.min(8))) {
@@ -180,6 +200,7 @@ struct Store {
     addr: Addr,
     space: Space,
     ty: Ty,
+    kind: AccessKind,
 }
 
 impl Execute for Store {
@@ -206,7 +227,7 @@ impl Execute for Store {
                 lane,
                 self.space,
                 addresses[lane],
-                AccessKind::Store,
+                self.kind,
                 &bytes[..total],
             )?;
         }
@@ -218,7 +239,10 @@ fn store(f: &mut Form<'_>) -> Decoded {
     if f.take("async") {
         return Err(f.unsupported("st.async is not implemented"));
     }
-    order(f);
+    let kind = match order(f) {
+        Order::Weak => AccessKind::Store,
+        _ => AccessKind::StrongStore,
+    };
     let space = space(f);
     let policy = cache_hints(f);
     let count = vector(f);
@@ -237,6 +261,7 @@ fn store(f: &mut Form<'_>) -> Decoded {
         addr,
         space,
         ty,
+        kind,
     }))
 }
 

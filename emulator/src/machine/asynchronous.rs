@@ -10,6 +10,7 @@ use super::cluster::ClusterState;
 use super::fault::{Fault, FaultKind, Site};
 use super::launch::Grid;
 use super::mbarrier::SharedAddress;
+use crate::check::Ticket;
 use crate::engine::descriptor::{CtaGroup, SharedMatrix};
 use crate::engine::mma::{self, Mma};
 use crate::engine::tensor_map::TensorMap;
@@ -95,6 +96,8 @@ pub(crate) struct AsyncOp {
     pub agent: Agent,
     /// The thread's group counter when it was issued.
     pub group: u32,
+    /// What the checks remember of it, if they are on.
+    pub ticket: Option<Ticket>,
     pub work: Work,
 }
 
@@ -155,7 +158,7 @@ impl Work {
     }
 
     /// The barriers that hear of the completion.
-    fn signals(&self, agent: Agent) -> Vec<SharedAddress> {
+    pub fn signals(&self) -> Vec<SharedAddress> {
         match self {
             Work::TensorLoad {
                 dst,
@@ -173,16 +176,13 @@ impl Work {
                 .collect(),
             Work::BulkShared { barrier, .. } | Work::SmallArrive { barrier } => vec![*barrier],
             Work::Commit { barrier, mask, .. } => targets(*barrier, *mask).collect(),
-            _ => {
-                let _ = agent;
-                Vec::new()
-            }
+            _ => Vec::new(),
         }
     }
 }
 
 /// The CTAs a copy or signal goes to: the same offset in every CTA of the mask, or just the one.
-fn targets(at: SharedAddress, mask: Option<u16>) -> impl Iterator<Item = SharedAddress> {
+pub(crate) fn targets(at: SharedAddress, mask: Option<u16>) -> impl Iterator<Item = SharedAddress> {
     let mask = mask.map_or(1 << at.rank, u32::from);
     (0..16)
         .filter(move |rank| mask >> rank & 1 != 0)
@@ -267,7 +267,7 @@ impl ClusterState {
     pub fn oldest_signalling(&self, barriers: &[SharedAddress]) -> Option<usize> {
         self.queue.iter().position(|op| {
             op.work
-                .signals(op.agent)
+                .signals()
                 .iter()
                 .any(|b| barriers.contains(b))
         })
@@ -287,15 +287,16 @@ impl ClusterState {
     /// Executes an operation now.
     pub fn run(&mut self, grid: &Grid<'_>, op: &AsyncOp) -> Result<(), Fault> {
         self.progress += 1;
-        self.perform(grid, op.agent, &op.work).map_err(|kind| {
+        self.perform(grid, op).map_err(|kind| {
             let site = self.site(op.agent);
             self.blame = Some(site.clone());
             Fault { kind, site }
         })
     }
 
-    fn perform(&mut self, grid: &Grid<'_>, agent: Agent, work: &Work) -> Result<(), FaultKind> {
-        match work {
+    fn perform(&mut self, grid: &Grid<'_>, op: &AsyncOp) -> Result<(), FaultKind> {
+        let (agent, ticket) = (op.agent, op.ticket.as_ref());
+        match &op.work {
             Work::TensorLoad {
                 map,
                 coordinates,
@@ -306,9 +307,10 @@ impl ClusterState {
                 mask,
                 pair,
             } => {
-                for to in targets(*dst, *mask) {
+                for (index, to) in targets(*dst, *mask).enumerate() {
                     let bytes =
                         self.tensor_load(grid, agent, map, &coordinates[..*count], *mode, to)?;
+                    self.check.copy_arrived(ticket, index);
                     self.barrier_expect(
                         agent,
                         barrier_of(to, *barrier, *mask, *pair),
@@ -332,7 +334,7 @@ impl ClusterState {
                 mask,
             } => {
                 check_bulk(*src, *bytes)?;
-                for to in targets(*dst, *mask) {
+                for (index, to) in targets(*dst, *mask).enumerate() {
                     self.check_shared(to, *bytes, 16)?;
                     self.check_shared_write(to, *bytes)?;
                     let start = to.offset as usize;
@@ -341,6 +343,7 @@ impl ClusterState {
                         &mut self.ctas[to.rank as usize].shared[start..start + *bytes as usize],
                     )?;
                     self.counts.bytes_loaded += u64::from(*bytes);
+                    self.check.copy_arrived(ticket, index);
                     self.barrier_expect(
                         agent,
                         barrier_of(to, *barrier, *mask, false),
@@ -362,6 +365,7 @@ impl ClusterState {
                     .shared_read(agent, *src, AccessKind::AsyncLoad, *bytes)?
                     .to_vec();
                 self.shared_write(agent, *dst, AccessKind::AsyncStore, &data)?;
+                self.check.copy_arrived(ticket, 0);
                 self.barrier_expect(agent, *barrier, -i64::from(*bytes))
             }
             Work::BulkStore { dst, src, bytes } => {
@@ -390,10 +394,14 @@ impl ClusterState {
                 self.shared_write(agent, *dst, AccessKind::AsyncStore, &data[..*size as usize])
             }
             Work::SmallArrive { barrier } => {
-                self.barrier_arrive(agent, *barrier, 1, false).map(|_| ())
+                self.check.completion_arrived(ticket, *barrier);
+                self.barrier_arrive(*barrier, 1, false).map(|_| ())
             }
             Work::Commit { barrier, mask, .. } => {
-                targets(*barrier, *mask).try_for_each(|to| self.barrier_commit(agent, to))
+                targets(*barrier, *mask).try_for_each(|to| {
+                    self.check.completion_arrived(ticket, to);
+                    self.barrier_commit(to)
+                })
             }
             Work::Multiply(mma) => self.multiply(agent, mma),
             Work::TensorCopy {
@@ -536,19 +544,20 @@ impl ClusterState {
         agent: Agent,
         bulk: bool,
         keep: u32,
-        _read: bool,
+        read: bool,
     ) -> Result<(), FaultKind> {
         let committed = self
             .groups
             .get(&(agent.thread(), bulk))
             .copied()
             .unwrap_or(0);
-        self.complete_groups(grid, agent, bulk, committed.saturating_sub(keep))
+        self.complete_groups(grid, agent, bulk, committed.saturating_sub(keep), read)
     }
 
     /// Completes every `cp.async` of the thread, committed or not.
     pub fn wait_all(&mut self, grid: &Grid<'_>, agent: Agent) -> Result<(), FaultKind> {
-        self.complete_groups(grid, agent, false, u32::MAX)
+        let open = self.groups.get(&(agent.thread(), false)).copied();
+        self.complete_groups(grid, agent, false, open.unwrap_or(0) + 1, false)
     }
 
     /// Completes the thread's groups with numbers below `limit`.
@@ -558,7 +567,9 @@ impl ClusterState {
         agent: Agent,
         bulk: bool,
         limit: u32,
+        read: bool,
     ) -> Result<(), FaultKind> {
+        self.check.groups_completed(agent, bulk, limit, read);
         let due = |op: &AsyncOp| {
             op.agent.thread() == agent.thread()
                 && op.work.group_kind() == Some(bulk)

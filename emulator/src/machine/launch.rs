@@ -1,5 +1,7 @@
 //! Launching: checking the request, splitting the grid into clusters, running them.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -7,10 +9,12 @@ use rayon::prelude::*;
 use super::cluster::Counts;
 use super::fault::{Fault, Stop};
 use super::global::GlobalMemory;
+use super::device::Checks;
 use super::module::{Entry, Module};
 use super::schedule::Schedule;
 use super::scheduler::{Cluster, Turn};
 use super::warp::{Fragment, Warp};
+use crate::check::Gang;
 use crate::isa::{Code, LaneMask, Special};
 
 /// A request to run an entry.
@@ -65,6 +69,7 @@ pub(crate) struct Grid<'a> {
     pub local_bytes: u32,
     pub instruction_limit: u64,
     pub sm_count: u32,
+    pub checks: Checks,
 }
 
 fn volume(dims: [u32; 3]) -> u64 {
@@ -122,6 +127,7 @@ impl<'a> Grid<'a> {
             local_bytes: code.local_bytes,
             instruction_limit: config.instruction_limit,
             sm_count: config.sm_count,
+            checks: config.checks,
         })
     }
 
@@ -256,7 +262,8 @@ impl<'a> Grid<'a> {
             if index > failed.load(Ordering::Relaxed) {
                 return Ok(Counts::default());
             }
-            let result = run_gang(self, vec![Cluster::new(self, schedule, index as u64)]);
+            let gang = Rc::new(RefCell::new(Gang::default()));
+            let result = run_gang(self, vec![Cluster::new(self, schedule, index as u64, gang)]);
             if result.is_err() {
                 failed.fetch_min(index, Ordering::Relaxed);
             }
@@ -277,7 +284,9 @@ impl<'a> Grid<'a> {
     /// Clusters that wait for each other take turns on one thread, as many as a device holds at a time.
     fn run_together(&self, schedule: Schedule) -> Result<Counts, Stop> {
         let resident = (u64::from(self.sm_count) / volume(self.cluster)).max(1);
-        let mut waiting = (0..self.clusters()).map(|index| Cluster::new(self, schedule, index));
+        let shared = Rc::new(RefCell::new(Gang::default()));
+        let mut waiting =
+            (0..self.clusters()).map(|index| Cluster::new(self, schedule, index, shared.clone()));
         let mut gang: Vec<Cluster> = waiting.by_ref().take(resident as usize).collect();
         let mut total = Counts::default();
         while !gang.is_empty() {

@@ -1,5 +1,8 @@
 //! Running clusters: whose turn it is, and what to do when nobody can run.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::cluster::{ClusterState, Counts};
 use super::fault::{Fault, FaultKind, Site};
 use super::launch::Grid;
@@ -7,6 +10,7 @@ use super::mbarrier::SharedAddress;
 use super::schedule::Schedule;
 use super::step::{Flow, Step};
 use super::warp::{Fragment, Wait, Warp};
+use crate::check::Gang;
 use crate::isa::Collective;
 
 /// A cluster of CTAs that run together.
@@ -33,14 +37,19 @@ enum Ran {
 }
 
 impl Cluster {
-    pub fn new(grid: &Grid<'_>, schedule: Schedule, index: u64) -> Self {
+    pub fn new(
+        grid: &Grid<'_>,
+        schedule: Schedule,
+        index: u64,
+        gang: Rc<RefCell<Gang>>,
+    ) -> Self {
         let ids = grid.cta_ids(index);
         let warps = (0..ids.len() as u32)
             .flat_map(|rank| grid.warps(&ids, rank, index))
             .collect();
         Cluster {
             warps,
-            state: ClusterState::new(ids, grid, schedule, index),
+            state: ClusterState::new(ids, grid, schedule, index, gang),
             timeout_progress: None,
         }
     }

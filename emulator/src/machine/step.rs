@@ -8,6 +8,7 @@ use super::launch::Grid;
 use super::mbarrier::SharedAddress;
 use super::warp::{Transfer, Wait, Warp};
 use super::window::{self, Window};
+use crate::check::{Fence, Semantics};
 use crate::engine::tensor_map::TensorMap;
 use crate::engine::tensor_memory::Access;
 use crate::isa::{Addr, Slot, Src};
@@ -345,7 +346,13 @@ impl Step<'_> {
         work.check()?;
         let agent = self.agent(lane);
         let group = self.state.current_group(agent, &work);
-        self.state.queue.push(AsyncOp { agent, group, work });
+        let ticket = self.state.check.issue(agent, &work, group)?;
+        self.state.queue.push(AsyncOp {
+            agent,
+            group,
+            ticket,
+            work,
+        });
         self.state.progress += 1;
         let last = self.state.queue.len() - 1;
         if self.state.policy.at_once() && self.state.eligible(last) {
@@ -372,6 +379,9 @@ impl Step<'_> {
             self.mask.count_ones()
         };
         self.state
+            .check
+            .named_arrive(self.warp.rank, self.warp.index, self.mask, id);
+        self.state
             .arrive_named(self.warp.rank, id, arriving, threads, votes)
     }
 
@@ -383,7 +393,7 @@ impl Step<'_> {
         self.state.named_result(self.warp.rank, id, reduction)
     }
 
-    pub fn arrive_at_cluster(&mut self) -> Result<(), FaultKind> {
+    pub fn arrive_at_cluster(&mut self, semantics: Semantics) -> Result<(), FaultKind> {
         if self.warp.cluster_arrived & self.mask != 0 {
             return Err(FaultKind::Barrier(
                 "second arrival at the cluster barrier without a wait between".into(),
@@ -392,6 +402,10 @@ impl Step<'_> {
         self.warp.cluster_arrived |= self.mask;
         self.warp.cluster_generation = self.state.cluster_barrier.generation;
         self.state.cluster_barrier.arrived += self.mask.count_ones();
+        let (rank, warp) = (self.warp.rank, self.warp.index);
+        self.state
+            .check
+            .cluster_arrive(rank, warp, self.mask, semantics);
         self.state.progress += 1;
         self.state.check_cluster_barrier();
         Ok(())
@@ -407,11 +421,29 @@ impl Step<'_> {
         Ok(self.state.cluster_barrier.generation > self.warp.cluster_generation)
     }
 
-    pub fn leave_cluster_barrier(&mut self) {
+    pub fn leave_cluster_barrier(&mut self, semantics: Semantics) {
+        let (rank, warp) = (self.warp.rank, self.warp.index);
+        self.state
+            .check
+            .cluster_passed(rank, warp, self.mask, semantics);
         self.warp.cluster_arrived &= !self.mask;
     }
 
+    /// The lanes execute a fence.
+    pub fn fence(&mut self, fence: Fence) {
+        let (rank, warp) = (self.warp.rank, self.warp.index);
+        self.state.check.fence(rank, warp, self.mask, fence);
+    }
+
     // ---- tensor memory
+
+    /// The transfer as a check sees it: one operation of the whole warp.
+    fn check_order(&mut self, access: &Access, address: u32, store: bool) -> Result<(), FaultKind> {
+        let agent = self.agent(self.mask.trailing_zeros() as usize & 31);
+        self.state
+            .check
+            .transfer(agent, self.mask, access, address, store)
+    }
 
     /// `tcgen05.ld`: the registers are poisoned until the data arrives, at `tcgen05.wait::ld` at the latest.
     pub fn tensor_load(
@@ -420,6 +452,7 @@ impl Step<'_> {
         address: u32,
         registers: &[Slot],
     ) -> Result<(), FaultKind> {
+        self.check_order(&access, address, false)?;
         let transfer = Transfer {
             access,
             address,
@@ -447,6 +480,7 @@ impl Step<'_> {
         address: u32,
         sources: &[Src],
     ) -> Result<(), FaultKind> {
+        self.check_order(&access, address, true)?;
         let values = sources
             .iter()
             .flat_map(|s| self.get(*s).map(|v| v as u32))
@@ -478,6 +512,10 @@ impl Step<'_> {
 
     /// `tcgen05.wait::ld` or `::st`.
     pub fn finish_transfers(&mut self, stores: bool) -> Result<(), FaultKind> {
+        let (rank, warp) = (self.warp.rank, self.warp.index);
+        self.state
+            .check
+            .transfers_completed(rank, warp, self.mask, stores);
         let all = std::mem::take(&mut self.warp.transfers);
         let (due, later) = all
             .into_iter()

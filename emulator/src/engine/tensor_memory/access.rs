@@ -39,7 +39,7 @@ impl AccessShape {
         }
     }
 
-    fn lanes(self) -> u32 {
+    pub(crate) fn lanes(self) -> u32 {
         if self == AccessShape::S32x32b { 32 } else { 16 }
     }
 
@@ -88,12 +88,12 @@ impl Access {
     }
 
     /// Physical columns from the address on (for 16x32bx2: of each half).
-    fn columns(&self) -> u32 {
+    pub(crate) fn columns(&self) -> u32 {
         self.repeat * self.shape.columns() * if self.packed { 2 } else { 1 }
     }
 
     /// (lane, column) of register i of thread t; with packing the first of its two columns.
-    fn cell(&self, i: usize, t: usize) -> (usize, usize) {
+    pub(crate) fn cell(&self, i: usize, t: usize) -> (usize, usize) {
         let (lane, column) = self.shape.cell(i, t);
         let physical = if self.packed { 2 * column } else { column };
         match self.shape {
