@@ -209,11 +209,16 @@ impl Cluster {
     }
 
     /// The report of a deadlock: everybody who waits, and for what.
+    ///
+    /// It is divergence if some warp's fragments wait for nothing but each other. A collective whose missing lanes
+    /// wait for a barrier is only a victim.
     pub fn deadlock(&self, grid: &Grid<'_>) -> Fault {
         let mut waiting = Vec::new();
         let mut first = None;
         let mut divergent = None;
         for (index, warp) in self.warps.iter().enumerate() {
+            let waits_for_itself = |f: &Fragment| matches!(f.wait, Some(Wait::Converge { .. }));
+            let diverged = warp.fragments.iter().all(waits_for_itself);
             for fragment in &warp.fragments {
                 let site = self.site(grid, index, fragment.pc, None);
                 let text = format!(
@@ -221,7 +226,7 @@ impl Cluster {
                     fragment.mask,
                     describe(&self.state, warp, fragment)
                 );
-                if matches!(fragment.wait, Some(Wait::Converge { .. })) && divergent.is_none() {
+                if diverged && divergent.is_none() {
                     divergent = Some((site.clone(), text.clone()));
                 }
                 first.get_or_insert(site);
