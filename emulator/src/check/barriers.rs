@@ -100,7 +100,7 @@ impl Check {
     }
 
     /// What the lanes pass on together.
-    fn release(&mut self, rank: u32, warp: u32, mask: u32, semantics: Semantics) -> Knowledge {
+    pub(super) fn release(&mut self, rank: u32, warp: u32, mask: u32, semantics: Semantics) -> Knowledge {
         let mut all = Knowledge::default();
         self.update(rank, warp, mask, |thread, actors| all.join(&thread.release(actors, semantics)));
         self.tick(rank, warp);
@@ -154,7 +154,7 @@ impl Check {
         if !self.on {
             return Ok(());
         }
-        self.shared_access(agent, at, 8, AccessKind::Store)?;
+        self.shared_access(agent, at, 8, AccessKind::Store, 0)?;
         let entry = Entry { operation: Operation::BarrierInit, ..self.direct(agent, AccessKind::Store) };
         // The stream of copies to this place goes on counting.
         let arrived = self.barriers.remove(&at).map_or(0, |b| b.arrived);

@@ -20,6 +20,8 @@ pub(crate) struct Knowledge {
     pub shared_proxy: Rc<Clock>,
     pub global_proxy: Rc<Clock>,
     pub barriers: Rc<Clock>,
+    /// Writes of tensor maps that acquire fences of the tensormap proxy have made visible.
+    pub maps: Rc<Clock>,
 }
 
 /// The semantics of a synchronising instruction.
@@ -38,6 +40,7 @@ impl Knowledge {
         join(&mut self.shared_proxy, &other.shared_proxy);
         join(&mut self.global_proxy, &other.global_proxy);
         join(&mut self.barriers, &other.barriers);
+        join(&mut self.maps, &other.maps);
     }
 }
 
@@ -52,8 +55,6 @@ pub(crate) struct Thread {
     observed: Knowledge,
     /// What relaxed synchronisation passes on: the knowledge at the latest release fence, and its time.
     fenced: Option<(Knowledge, u32)>,
-    /// Acquire fences of the tensormap proxy have made these writes visible.
-    pub maps: Rc<Clock>,
 }
 
 /// The threads that act: a warp, some of its lanes, and the warp's time.
@@ -114,7 +115,6 @@ impl Thread {
     pub fn meet(&mut self, other: &Thread) {
         self.now.join(&other.now);
         join(&mut self.tensor_after, &other.tensor_after);
-        join(&mut self.maps, &other.maps);
         self.observed.join(&other.observed);
         match (&mut self.fenced, &other.fenced) {
             (Some((mine, time)), Some((theirs, other_time))) => {
@@ -155,8 +155,8 @@ impl Thread {
     }
 
     pub fn map_fence(&mut self, actors: Actors) {
-        join(&mut self.maps, &self.now.order);
-        actors.add_to(&mut self.maps);
+        join(&mut self.now.maps, &self.now.order);
+        actors.add_to(&mut self.now.maps);
     }
 
     /// tcgen05.fence::before_thread_sync: complete operations, and own ones in flight as far as pipelined ones go.

@@ -26,7 +26,7 @@ pub use report::Conflict;
 
 pub(crate) use barriers::Fence;
 pub(crate) use footprint::{Touch, warpgroup_footprint};
-pub(crate) use global::Gang;
+pub(crate) use global::{Extent, Gang, Sync};
 pub(crate) use knowledge::Semantics;
 pub(crate) use stream::Ticket;
 
@@ -167,28 +167,38 @@ impl Check {
             AccessKind::StrongLoad => (Operation::Load, false, true),
             AccessKind::StrongStore => (Operation::Store, true, true),
             AccessKind::Atomic => (Operation::Atomic, true, true),
+            AccessKind::Allocation => (Operation::Allocation, true, false),
         };
         Entry {
             operation,
             write,
             strong,
-            asynchronous: false,
+            // Compilers reuse the place of the address for data of the asynchronous proxy, without a fence.
+            asynchronous: kind == AccessKind::Allocation,
             stream: DIRECT,
             time: self.warps[local].time,
             warp: self.component(local),
-            lanes: 1 << agent.lane,
+            lanes: if kind == AccessKind::Allocation { u32::MAX } else { 1 << agent.lane },
             lane: agent.lane,
             line: agent.line,
+            value: 0,
             mask: 0,
         }
     }
 
     /// A thread reads or writes shared memory.
-    pub fn shared_access(&mut self, agent: Agent, at: SharedAddress, len: u32, kind: AccessKind) -> Result<(), FaultKind> {
+    pub fn shared_access(
+        &mut self,
+        agent: Agent,
+        at: SharedAddress,
+        len: u32,
+        kind: AccessKind,
+        value: u32,
+    ) -> Result<(), FaultKind> {
         if !self.on || len == 0 {
             return Ok(());
         }
-        let entry = self.direct(agent, kind);
+        let entry = Entry { value, ..self.direct(agent, kind) };
         let mut memory = std::mem::take(&mut self.shared);
         let access = Access { place: Place::Shared, thread: self.thread(agent.rank, agent.warp, agent.lane), entry };
         let result = self.touch_bytes(&mut memory[at.rank as usize], &access, at, len);
@@ -276,7 +286,7 @@ impl Check {
         let space = match access.place {
             Place::Shared => "shared",
             Place::Tensor => "tensor",
-            Place::Global => "global",
+            Place::Global | Place::Map => "global",
         };
         let conflict = Box::new(Conflict {
             space,
@@ -293,6 +303,11 @@ impl Check {
             Missing::TensorFence => FaultKind::MissingTensorFence(conflict),
         }
     }
+}
+
+/// A digest of bytes that are stored, never 0 (FNV-1a).
+pub(crate) fn digest(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811C_9DC5u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)).max(1)
 }
 
 /// The granules of a byte range, with the bytes touched in each.

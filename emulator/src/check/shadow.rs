@@ -23,6 +23,7 @@ pub(crate) enum Operation {
     Copy(&'static str),
     Transfer(&'static str),
     TensorCore(&'static str),
+    Allocation,
     Deallocation,
 }
 
@@ -34,6 +35,7 @@ impl Operation {
             Operation::Atomic => "atomic",
             Operation::BarrierInit => "mbarrier.init",
             Operation::Copy(name) | Operation::Transfer(name) | Operation::TensorCore(name) => name,
+            Operation::Allocation => "tcgen05.alloc",
             Operation::Deallocation => "tcgen05.dealloc",
         }
     }
@@ -57,7 +59,17 @@ pub(crate) struct Entry {
     /// The lane to be named in a report.
     pub lane: u32,
     pub line: u32,
+    /// Digest of what a thread has written, or 0: equal values stored by one instruction do not conflict, as compilers
+    /// let all threads store what they have in common.
+    pub value: u32,
     pub mask: u32,
+}
+
+impl Entry {
+    /// True if both are the same store instruction with the same value.
+    pub fn stores_the_same(&self, other: &Entry) -> bool {
+        self.value != 0 && self.value == other.value && self.line == other.line
+    }
 }
 
 /// The memory that is accessed.
@@ -66,6 +78,8 @@ pub(crate) enum Place {
     Shared,
     Tensor,
     Global,
+    /// A tensor map in global memory, read by the unit that uses it.
+    Map,
 }
 
 /// What is missing between two accesses.
@@ -91,6 +105,9 @@ impl Access<'_> {
         let order = &self.thread.now.order;
         if earlier.stream == DIRECT {
             let own = self.entry.stream == DIRECT && self.entry.warp == earlier.warp;
+            if own && earlier.operation == Operation::Allocation {
+                return true;
+            }
             let others = if own { earlier.lanes & !self.entry.lanes } else { earlier.lanes };
             return order.covers(earlier.warp, others, earlier.time);
         }
@@ -114,14 +131,17 @@ impl Access<'_> {
     /// True if no proxy fence is needed, or one has been executed behind `earlier`. Reads need none: nobody could see a
     /// difference, and compilers emit none.
     fn is_visible(&self, earlier: &Entry) -> bool {
+        let now = &self.thread.now;
+        if self.place == Place::Map {
+            return earlier.stream != DIRECT || now.maps.covers(earlier.warp, earlier.lanes, earlier.time);
+        }
         if !self.entry.asynchronous || earlier.asynchronous || !earlier.write {
             return true;
         }
-        let now = &self.thread.now;
         let proxy = match self.place {
             Place::Shared => &now.shared_proxy,
             Place::Global => &now.global_proxy,
-            Place::Tensor => return true,
+            Place::Tensor | Place::Map => return true,
         };
         match earlier.stream {
             DIRECT => proxy.covers(earlier.warp, earlier.lanes, earlier.time),
@@ -164,7 +184,9 @@ impl Granule {
             if earlier.mask & mask == 0 {
                 continue;
             }
-            let exempt = !write && !earlier.write || access.entry.strong && earlier.strong;
+            let exempt = !write && !earlier.write
+                || access.entry.strong && earlier.strong
+                || earlier.mask == mask && earlier.stores_the_same(&access.entry);
             if !exempt && let Some(missing) = access.missing(earlier) {
                 return Err((missing, *earlier));
             }
@@ -185,6 +207,13 @@ impl Granule {
         Ok(())
     }
 
+    /// Records an access that is known to conflict with none.
+    pub fn note(&mut self, entry: Entry) {
+        if self.entries.len() < MOST {
+            self.entries.push(entry);
+        }
+    }
+
     pub fn forget(&mut self) {
         self.entries.clear();
     }
@@ -201,6 +230,7 @@ fn replace(earlier: &mut Entry, access: &Access<'_>, mask: u32) -> bool {
         }
         if earlier.lanes == now.lanes {
             earlier.mask |= mask;
+            earlier.value = 0;
             return true;
         }
     }

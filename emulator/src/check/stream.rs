@@ -8,7 +8,7 @@ use super::knowledge::Thread;
 use super::shadow::{Entry, Operation};
 use super::{Check, barriers};
 use crate::engine::tensor_memory::Access;
-use crate::machine::{AccessKind, Agent, FaultKind, SharedAddress, Work};
+use crate::machine::{AccessKind, Agent, FaultKind, GlobalMemory, SharedAddress, Work};
 
 /// What operations complete together, or in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +57,7 @@ impl Check {
     }
 
     /// A thread issues an operation: it is checked, recorded, and gets its ticket.
-    pub fn issue(&mut self, agent: Agent, work: &Work, group: u32) -> Result<Option<Ticket>, FaultKind> {
+    pub fn issue(&mut self, agent: Agent, work: &Work, group: u32, memory: &GlobalMemory) -> Result<Option<Ticket>, FaultKind> {
         if !self.on {
             return Ok(None);
         }
@@ -66,12 +66,14 @@ impl Check {
         self.tick(agent.rank, agent.warp);
         let mut ticket = Ticket { thread, signals: Vec::new(), completes: None };
         match work {
-            Work::TensorLoad { .. } | Work::BulkLoad { .. } | Work::BulkShared { .. } => self.issue_load(agent, work, &mut ticket)?,
-            Work::TensorStore { .. } | Work::BulkStore { .. } => self.issue_store(agent, work, group, &ticket)?,
+            Work::TensorLoad { .. } | Work::BulkLoad { .. } | Work::BulkShared { .. } => self.issue_load(agent, work, &mut ticket, memory)?,
+            Work::TensorStore { .. } | Work::BulkStore { .. } => self.issue_store(agent, work, group, &ticket, memory)?,
             Work::Small { .. } => {
                 let stream = self.stream(Key::Small(agent.thread()));
                 let entry = self.operation(agent, Operation::Copy(work.name()), stream, group + 1);
-                self.touch_all(&copy_footprint(work), &ticket.thread, Entry { asynchronous: false, ..entry })?;
+                let entry = Entry { asynchronous: false, ..entry };
+                self.touch_all(&copy_footprint(work), &ticket.thread, entry)?;
+                self.global_operation(&ticket.thread, entry, work, memory)?;
             }
             Work::SmallArrive { .. } => {
                 ticket.completes = Some((self.stream(Key::Small(agent.thread())), group + 1));
@@ -91,7 +93,7 @@ impl Check {
     }
 
     /// Copies that signal barriers: each destination counts in the stream of its own barrier.
-    fn issue_load(&mut self, agent: Agent, work: &Work, ticket: &mut Ticket) -> Result<(), FaultKind> {
+    fn issue_load(&mut self, agent: Agent, work: &Work, ticket: &mut Ticket, memory: &GlobalMemory) -> Result<(), FaultKind> {
         let touches = copy_footprint(work);
         let signals = work.signals();
         for (i, &barrier) in signals.iter().enumerate() {
@@ -103,16 +105,21 @@ impl Check {
             let own: Vec<Touch> = (0..touches.len()).filter(|&j| own(j)).map(|j| touches[j]).collect();
             let thread = ticket.thread.clone();
             self.touch_all(&own, &thread, entry)?;
+            if i == 0 {
+                self.global_operation(&thread, entry, work, memory)?;
+            }
             ticket.signals.push((barrier, number));
         }
         Ok(())
     }
 
     /// Bulk stores: reading the source and writing the destination complete separately.
-    fn issue_store(&mut self, agent: Agent, work: &Work, group: u32, ticket: &Ticket) -> Result<(), FaultKind> {
+    fn issue_store(&mut self, agent: Agent, work: &Work, group: u32, ticket: &Ticket, memory: &GlobalMemory) -> Result<(), FaultKind> {
         let read = self.stream(Key::BulkRead(agent.thread()));
         let entry = self.operation(agent, Operation::Copy(work.name()), read, group + 1);
-        self.touch_all(&copy_footprint(work), &ticket.thread, entry)
+        self.touch_all(&copy_footprint(work), &ticket.thread, entry)?;
+        let stream = self.stream(Key::BulkWrite(agent.thread()));
+        self.global_operation(&ticket.thread, Entry { stream, write: true, ..entry }, work, memory)
     }
 
     fn issue_tensor(&mut self, agent: Agent, work: &Work, ticket: &Ticket) -> Result<(), FaultKind> {

@@ -3,7 +3,7 @@
 use super::form::{Addr, Dst, Form};
 use super::types::Ty;
 use super::{Execute, Op, Src, sign_extend, truncate};
-use crate::check::Semantics;
+use crate::check::{Semantics, Sync};
 use crate::error::LoadError;
 use crate::machine::{AccessKind, FaultKind, Flow, Space, Step};
 
@@ -45,7 +45,17 @@ pub(super) enum Order {
     Release,
 }
 
-fn order(f: &mut Form<'_>) -> Order {
+impl Order {
+    fn sync(self, wide: bool) -> Sync {
+        let semantics = match self {
+            Order::Acquire | Order::Release => Semantics::Strong,
+            _ => Semantics::Relaxed,
+        };
+        Sync { semantics, wide }
+    }
+}
+
+fn order(f: &mut Form<'_>) -> (Order, bool) {
     let orders = [
         ("weak", Order::Weak),
         ("volatile", Order::Relaxed),
@@ -55,8 +65,7 @@ fn order(f: &mut Form<'_>) -> Order {
         ("mmio", Order::Relaxed),
     ];
     let order = f.choose(&orders).unwrap_or(Order::Weak);
-    scope(f);
-    order
+    (order, scope(f))
 }
 
 /// Takes `.relaxed`, or one of the stronger words, which are the default of synchronising instructions.
@@ -69,9 +78,15 @@ pub(super) fn semantics(f: &mut Form<'_>) -> Semantics {
     f.choose(&words).unwrap_or(Semantics::Strong)
 }
 
-/// Takes `.cta`, `.cluster`, `.gpu` or `.sys`.
-pub(super) fn scope(f: &mut Form<'_>) {
-    f.choose(&[("cta", ()), ("cluster", ()), ("gpu", ()), ("sys", ())]);
+/// Takes `.cta`, `.cluster`, `.gpu` or `.sys`; true if it reaches beyond the CTA, as it does by default.
+pub(super) fn scope(f: &mut Form<'_>) -> bool {
+    let scopes = [
+        ("cta", false),
+        ("cluster", true),
+        ("gpu", true),
+        ("sys", true),
+    ];
+    f.choose(&scopes).unwrap_or(true)
 }
 
 /// Takes cache operators and eviction hints; returns whether a cache policy operand follows.
@@ -114,6 +129,7 @@ struct Load {
     space: Space,
     ty: Ty,
     order: Order,
+    wide: bool,
 }
 
 impl Execute for Load {
@@ -134,6 +150,10 @@ impl Execute for Load {
                 self.kind(),
                 &mut bytes[..total],
             )?;
+            if self.order != Order::Weak {
+                let sync = self.order.sync(self.wide);
+                step.take_over(lane, self.space, addresses[lane], sync);
+            }
             for (value, element) in out.iter_mut().zip(bytes[..total].chunks(size.min(8))) {
                 let mut word = [0; 8];
                 word[..element.len()].copy_from_slice(element);
@@ -169,7 +189,7 @@ fn check_vector(f: &Form<'_>, ty: Ty, count: usize, written: usize) -> Result<()
 }
 
 fn load(f: &mut Form<'_>) -> Decoded {
-    let order = order(f);
+    let (order, wide) = order(f);
     let space = space(f);
     let policy = cache_hints(f);
     let count = vector(f);
@@ -192,6 +212,7 @@ fn load(f: &mut Form<'_>) -> Decoded {
         space,
         ty,
         order,
+        wide,
     }))
 }
 
@@ -200,7 +221,8 @@ struct Store {
     addr: Addr,
     space: Space,
     ty: Ty,
-    kind: AccessKind,
+    order: Order,
+    wide: bool,
 }
 
 impl Execute for Store {
@@ -211,6 +233,10 @@ impl Execute for Store {
             self.ty.bits().div_ceil(64) as usize,
         );
         let total = size * self.srcs.len();
+        let kind = match self.order {
+            Order::Weak => AccessKind::Store,
+            _ => AccessKind::StrongStore,
+        };
         let mut values = [[0u64; 32]; 8];
         for (i, src) in self.srcs.iter().enumerate() {
             values[i * words] = step.get(*src);
@@ -227,9 +253,13 @@ impl Execute for Store {
                 lane,
                 self.space,
                 addresses[lane],
-                self.kind,
+                kind,
                 &bytes[..total],
             )?;
+            if self.order != Order::Weak {
+                let sync = self.order.sync(self.wide);
+                step.pass_on(lane, self.space, addresses[lane], sync);
+            }
         }
         Ok(Flow::Next)
     }
@@ -239,10 +269,7 @@ fn store(f: &mut Form<'_>) -> Decoded {
     if f.take("async") {
         return Err(f.unsupported("st.async is not implemented"));
     }
-    let kind = match order(f) {
-        Order::Weak => AccessKind::Store,
-        _ => AccessKind::StrongStore,
-    };
+    let (order, wide) = order(f);
     let space = space(f);
     let policy = cache_hints(f);
     let count = vector(f);
@@ -261,7 +288,8 @@ fn store(f: &mut Form<'_>) -> Decoded {
         addr,
         space,
         ty,
-        kind,
+        order,
+        wide,
     }))
 }
 

@@ -86,7 +86,7 @@ impl Execute for Alloc {
                     lane,
                     self.space,
                     at,
-                    AccessKind::Store,
+                    AccessKind::Allocation,
                     &address.to_le_bytes(),
                 )?;
                 Ok(Flow::Next)

@@ -28,6 +28,8 @@ pub(crate) enum AccessKind {
     StrongLoad,
     StrongStore,
     Atomic,
+    /// By a whole warp, of the address of allocated tensor memory.
+    Allocation,
     /// By an asynchronous operation, which is checked when it is issued.
     AsyncLoad,
     AsyncStore,

@@ -582,7 +582,7 @@ impl ClusterState {
     }
 }
 
-fn box_copy(
+pub(crate) fn box_copy(
     map: &TensorMap,
     coordinates: &[i32],
     mode: BoxMode,

@@ -11,7 +11,7 @@ use super::fault::{FaultKind, Site};
 use super::launch::Grid;
 use super::mbarrier::{Mbarrier, SharedAddress};
 use super::schedule::{Policy, Schedule};
-use crate::check::{Check, Gang};
+use crate::check::{Check, Gang, digest};
 use crate::engine::tensor_memory::TensorMemory;
 
 /// What every byte of fresh shared memory holds, four at a time: a NaN.
@@ -194,7 +194,7 @@ impl ClusterState {
     ) -> Result<&[u8], FaultKind> {
         self.check_shared(at, len, 1)?;
         if kind != AccessKind::AsyncLoad {
-            self.check.shared_access(agent, at, len, kind)?;
+            self.check.shared_access(agent, at, len, kind, 0)?;
         }
         let start = at.offset as usize;
         Ok(&self.ctas[at.rank as usize].shared[start..start + len as usize])
@@ -210,7 +210,8 @@ impl ClusterState {
     ) -> Result<(), FaultKind> {
         self.check_shared_write(at, bytes.len() as u32)?;
         if kind != AccessKind::AsyncStore {
-            self.check.shared_access(agent, at, bytes.len() as u32, kind)?;
+            self.check
+                .shared_access(agent, at, bytes.len() as u32, kind, digest(bytes))?;
         }
         let start = at.offset as usize;
         self.ctas[at.rank as usize].shared[start..start + bytes.len()].copy_from_slice(bytes);

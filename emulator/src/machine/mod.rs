@@ -17,11 +17,12 @@ mod warpgroup;
 pub(crate) mod window;
 
 pub(crate) use agent::{AccessKind, Agent};
-pub(crate) use asynchronous::{BoxMode, Work, targets};
+pub(crate) use asynchronous::{BoxMode, Work, box_copy, targets};
 pub use cluster::Counts;
 pub(crate) use cluster::Reduction;
 pub use device::{Checks, Device, DeviceConfig};
 pub use fault::{Fault, FaultKind, Site, Stop};
+pub(crate) use global::GlobalMemory;
 pub use launch::{Launch, Report};
 pub(crate) use mbarrier::{SharedAddress, token_pending};
 pub use module::{Module, Parameter};

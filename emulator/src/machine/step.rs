@@ -8,7 +8,7 @@ use super::launch::Grid;
 use super::mbarrier::SharedAddress;
 use super::warp::{Transfer, Wait, Warp};
 use super::window::{self, Window};
-use crate::check::{Fence, Semantics};
+use crate::check::{Extent, Fence, Semantics, Sync, digest};
 use crate::engine::tensor_map::TensorMap;
 use crate::engine::tensor_memory::Access;
 use crate::isa::{Addr, Slot, Src};
@@ -120,6 +120,25 @@ impl Step<'_> {
 
     // ---- memory
 
+    /// A thread has touched global memory. Tensor maps are read by the unit that uses them, behind its own proxy.
+    fn global_access(
+        &mut self,
+        lane: usize,
+        address: u64,
+        len: usize,
+        kind: AccessKind,
+        value: u32,
+    ) -> Result<(), FaultKind> {
+        let agent = self.agent(lane);
+        let extent = Extent::Bytes(address, len as u64);
+        if kind == AccessKind::AsyncLoad {
+            return self.state.check.map_access(agent, extent, self.grid.global);
+        }
+        self.state
+            .check
+            .global_access(agent, extent, self.grid.global, kind, value)
+    }
+
     /// The CTA and offset of a shared address. `.shared::cta` reaches one's own CTA only. Generic addresses may also be
     /// plain shared ones: compilers pass those, zero-extended, to mbarrier operands that are written without a space.
     pub fn shared_address(
@@ -229,7 +248,10 @@ impl Step<'_> {
         self.lane = Some(lane as u32);
         let (space, address) = self.concrete(space, address);
         match space {
-            Space::Global | Space::Generic => self.grid.global.read(address, out),
+            Space::Global | Space::Generic => {
+                self.grid.global.read(address, out)?;
+                self.global_access(lane, address, out.len(), kind, 0)
+            }
             Space::Shared | Space::SharedCluster => {
                 let at = self.shared_address(lane, space, address)?;
                 out.copy_from_slice(self.state.shared_read(
@@ -264,7 +286,8 @@ impl Step<'_> {
         match space {
             Space::Global | Space::Generic => {
                 self.state.counts.bytes_stored += bytes.len() as u64;
-                self.grid.global.write(address, bytes)
+                self.grid.global.write(address, bytes)?;
+                self.global_access(lane, address, bytes.len(), kind, digest(bytes))
             }
             Space::Shared | Space::SharedCluster => {
                 let at = self.shared_address(lane, space, address)?;
@@ -279,6 +302,29 @@ impl Step<'_> {
                 lane,
                 format!("{} memory cannot be written", name(space)),
             )),
+        }
+    }
+
+    /// A strong load has observed what others passed on through this place.
+    pub fn take_over(&mut self, lane: usize, space: Space, address: u64, sync: Sync) {
+        let (agent, place) = (self.agent(lane), self.place(lane, space, address));
+        self.state.check.take_over(agent, place, sync);
+    }
+
+    /// A strong store passes on what the thread knows.
+    pub fn pass_on(&mut self, lane: usize, space: Space, address: u64, sync: Sync) {
+        let (agent, place) = (self.agent(lane), self.place(lane, space, address));
+        self.state.check.pass_on(agent, place, sync);
+    }
+
+    /// A name for the place behind an address: shared memory with its CTA's rank, or global.
+    fn place(&mut self, lane: usize, space: Space, address: u64) -> (Option<u32>, u64) {
+        let (space, address) = self.concrete(space, address);
+        match space {
+            Space::Shared | Space::SharedCluster => self
+                .shared_address(lane, space, address)
+                .map_or((None, address), |at| (Some(at.rank), at.offset.into())),
+            _ => (None, address),
         }
     }
 
@@ -346,7 +392,7 @@ impl Step<'_> {
         work.check()?;
         let agent = self.agent(lane);
         let group = self.state.current_group(agent, &work);
-        let ticket = self.state.check.issue(agent, &work, group)?;
+        let ticket = self.state.check.issue(agent, &work, group, self.grid.global)?;
         self.state.queue.push(AsyncOp {
             agent,
             group,
@@ -437,8 +483,17 @@ impl Step<'_> {
 
     // ---- tensor memory
 
-    /// The transfer as a check sees it: one operation of the whole warp.
-    fn check_order(&mut self, access: &Access, address: u32, store: bool) -> Result<(), FaultKind> {
+    /// A transfer is legal and in order when it is issued, whenever it happens. It is one operation of the whole warp.
+    fn check_transfer(
+        &mut self,
+        access: &Access,
+        address: u32,
+        store: bool,
+    ) -> Result<(), FaultKind> {
+        self.state.ctas[self.warp.rank as usize]
+            .tensor
+            .check_access(access, address, self.warp.index)
+            .map_err(|e| FaultKind::engine(e.into()))?;
         let agent = self.agent(self.mask.trailing_zeros() as usize & 31);
         self.state
             .check
@@ -452,7 +507,7 @@ impl Step<'_> {
         address: u32,
         registers: &[Slot],
     ) -> Result<(), FaultKind> {
-        self.check_order(&access, address, false)?;
+        self.check_transfer(&access, address, false)?;
         let transfer = Transfer {
             access,
             address,
@@ -462,7 +517,6 @@ impl Step<'_> {
         if self.state.policy.at_once() {
             return self.deliver(&transfer);
         }
-        self.check_transfer(&transfer)?;
         for slot in registers {
             self.set(
                 *slot,
@@ -480,7 +534,7 @@ impl Step<'_> {
         address: u32,
         sources: &[Src],
     ) -> Result<(), FaultKind> {
-        self.check_order(&access, address, true)?;
+        self.check_transfer(&access, address, true)?;
         let values = sources
             .iter()
             .flat_map(|s| self.get(*s).map(|v| v as u32))
@@ -494,20 +548,8 @@ impl Step<'_> {
         if self.state.policy.at_once() {
             return self.deliver(&transfer);
         }
-        self.check_transfer(&transfer)?;
         self.warp.transfers.push(transfer);
         Ok(())
-    }
-
-    /// A transfer that happens later is illegal now if its columns or lanes are: a trial load finds out.
-    fn check_transfer(&mut self, transfer: &Transfer) -> Result<(), FaultKind> {
-        let (rank, index) = (self.warp.rank as usize, self.warp.index);
-        let mut words = std::mem::take(&mut self.state.scratch);
-        words.resize(transfer.access.registers() * 32, 0);
-        let tensor = &self.state.ctas[rank].tensor;
-        let loaded = tensor.load(&transfer.access, transfer.address, index, &mut words);
-        self.state.scratch = words;
-        loaded.map_err(|e| FaultKind::engine(e.into()))
     }
 
     /// `tcgen05.wait::ld` or `::st`.

@@ -138,6 +138,18 @@ impl Access {
 }
 
 impl TensorMemory {
+    /// Whether a warp may access these lanes and columns.
+    pub fn check_access(
+        &self,
+        access: &Access,
+        address: u32,
+        warp: u32,
+    ) -> Result<(), TensorMemoryError> {
+        access
+            .base(self, address, warp, access.registers() * THREADS)
+            .map(|_| ())
+    }
+
     /// `tcgen05.ld` by warp `warp` (its index in the CTA; only `warp % 4` matters). `out[i * 32 + t]` is register i of
     /// thread t; its length is 32 times [`Access::registers`].
     pub fn load(
