@@ -40,6 +40,15 @@ pub(crate) struct Ticket {
     pub signals: Vec<(SharedAddress, u32)>,
     /// What is complete when it happens: a commit's stream, a cp.async arrival's groups.
     pub completes: Option<(Stream, u32)>,
+    /// Its place among the tensor-core operations of its thread.
+    tensor: Option<(Stream, u32)>,
+}
+
+impl Ticket {
+    /// True if tcgen05.fence orders this tensor-core operation behind one of another thread.
+    pub fn follows(&self, earlier: &Ticket) -> bool {
+        earlier.tensor.is_some_and(|(stream, number)| self.thread.tensor_after.stream(stream + 1) >= number)
+    }
 }
 
 impl Check {
@@ -64,7 +73,7 @@ impl Check {
         let actors = self.actors(agent.rank, agent.warp, 1 << agent.lane);
         let thread = Rc::new(self.thread(agent.rank, agent.warp, agent.lane).snapshot(actors));
         self.tick(agent.rank, agent.warp);
-        let mut ticket = Ticket { thread, signals: Vec::new(), completes: None };
+        let mut ticket = Ticket { thread, signals: Vec::new(), completes: None, tensor: None };
         match work {
             Work::TensorLoad { .. } | Work::BulkLoad { .. } | Work::BulkShared { .. } => self.issue_load(agent, work, &mut ticket, memory)?,
             Work::TensorStore { .. } | Work::BulkStore { .. } => self.issue_store(agent, work, group, &ticket, memory)?,
@@ -78,7 +87,7 @@ impl Check {
             Work::SmallArrive { .. } => {
                 ticket.completes = Some((self.stream(Key::Small(agent.thread())), group + 1));
             }
-            Work::Multiply(_) | Work::TensorCopy { .. } | Work::TensorShift { .. } => self.issue_tensor(agent, work, &ticket)?,
+            Work::Multiply(_) | Work::TensorCopy { .. } | Work::TensorShift { .. } => self.issue_tensor(agent, work, &mut ticket)?,
             Work::Commit { .. } => {
                 let stream = self.stream(Key::TensorCore(agent.thread()));
                 ticket.completes = Some((stream, self.last(stream)));
@@ -122,9 +131,10 @@ impl Check {
         self.global_operation(&ticket.thread, Entry { stream, write: true, ..entry }, work, memory)
     }
 
-    fn issue_tensor(&mut self, agent: Agent, work: &Work, ticket: &Ticket) -> Result<(), FaultKind> {
+    fn issue_tensor(&mut self, agent: Agent, work: &Work, ticket: &mut Ticket) -> Result<(), FaultKind> {
         let stream = self.stream(Key::TensorCore(agent.thread()));
         let number = self.next(stream);
+        ticket.tensor = Some((stream, number));
         let entry = self.operation(agent, Operation::TensorCore(work.name()), stream, number);
         let touches = match work {
             Work::Multiply(mma) => multiply_footprint(mma, agent.rank),

@@ -3,7 +3,8 @@
 //! Ordering rules (brief, 2.6; PTX ISA, 9.7.16.6): among the `tcgen05` operations of one thread everything stays in
 //! order, except that two MMAs on different accumulators may swap. `mma` before `cp` is not in the ISA's list of
 //! pipelined pairs; it is treated as ordered because every production compiler overwrites scale columns that way.
-//! A commit follows everything before it. Copies have no order among each other.
+//! A commit follows everything before it. Between threads it is `tcgen05.fence` that orders. Copies have no order among
+//! each other.
 
 use super::agent::{AccessKind, Agent};
 use super::cluster::ClusterState;
@@ -215,7 +216,8 @@ impl AsyncOp {
     /// True if `self` may only happen after `earlier`.
     fn follows(&self, earlier: &AsyncOp) -> bool {
         if self.agent.thread() != earlier.agent.thread() {
-            return false;
+            let tickets = self.ticket.as_ref().zip(earlier.ticket.as_ref());
+            return self.work.is_tensor_core() && tickets.is_some_and(|(a, b)| a.follows(b));
         }
         match (&self.work, &earlier.work) {
             (Work::Multiply(a), Work::Multiply(b)) => a.d == b.d || a.group != b.group,
