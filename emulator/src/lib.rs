@@ -42,7 +42,7 @@ mod isa;
 mod machine;
 mod ptx;
 
-pub use check::Conflict;
+pub use check::{Conflict, Undefined};
 pub use engine::tensor_map::TensorMap;
 pub use error::{LoadError, LoadErrorKind};
 pub use machine::{

@@ -31,7 +31,7 @@ pub(crate) enum Touch {
 }
 
 /// The ranks of the CTAs that take part.
-fn ranks(group: CtaGroup, rank: u32) -> std::ops::Range<u32> {
+pub(super) fn ranks(group: CtaGroup, rank: u32) -> std::ops::Range<u32> {
     match group {
         CtaGroup::One => rank..rank + 1,
         CtaGroup::Two => rank & !1..(rank | 1) + 1,

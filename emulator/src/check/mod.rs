@@ -13,7 +13,9 @@ mod barriers;
 mod clock;
 mod footprint;
 mod global;
+mod initialised;
 mod knowledge;
+mod registers;
 mod report;
 mod shadow;
 mod stream;
@@ -22,12 +24,15 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+pub use registers::Undefined;
 pub use report::Conflict;
 
 pub(crate) use barriers::Fence;
 pub(crate) use footprint::{Touch, warpgroup_footprint};
 pub(crate) use global::{Extent, Gang, Sync};
+pub(crate) use initialised::{Initialised, multiply};
 pub(crate) use knowledge::Semantics;
+pub(crate) use registers::{Registers, require};
 pub(crate) use stream::Ticket;
 
 use crate::engine::tensor_memory::COLUMNS;
@@ -58,6 +63,8 @@ pub(crate) struct Check {
     named: HashMap<(u32, u32), Meeting>,
     cluster_barrier: Meeting,
     gang: Rc<RefCell<Gang>>,
+    /// By CTA.
+    pub initialised: Vec<Initialised>,
 }
 
 impl Check {
@@ -77,6 +84,7 @@ impl Check {
             named: HashMap::new(),
             cluster_barrier: Meeting::default(),
             gang,
+            initialised: ids.iter().map(|_| Initialised::new(if on { shared } else { 0 })).collect(),
         }
     }
 
@@ -265,6 +273,9 @@ impl Check {
 
     /// Fresh columns of tensor memory have no past.
     pub fn tensor_allocated(&mut self, rank: u32, first: u32, columns: u32) {
+        if self.on {
+            self.initialised[rank as usize].forget_columns(first, columns);
+        }
         if let Some(memory) = self.tensor.get_mut(rank as usize) {
             let range = (first * 4) as usize..((first + columns) * 4) as usize;
             memory.get_mut(range).into_iter().flatten().for_each(Granule::forget);

@@ -2,7 +2,7 @@
 
 use super::form::{Addr, Dst, Form};
 use super::types::Ty;
-use super::{Execute, Op, Src, sign_extend, truncate};
+use super::{Execute, Op, Src, Taint, sign_extend, truncate};
 use crate::check::{Semantics, Sync};
 use crate::error::LoadError;
 use crate::machine::{AccessKind, FaultKind, Flow, Space, Step};
@@ -141,6 +141,7 @@ impl Execute for Load {
         );
         let total = size * self.dsts.len();
         let mut out = [[0u64; 32]; 8];
+        let mut undefined = [0u32; 8];
         for lane in step.lanes() {
             let mut bytes = [0u8; 32];
             step.read(
@@ -150,6 +151,12 @@ impl Execute for Load {
                 self.kind(),
                 &mut bytes[..total],
             )?;
+            if step.state.check.on {
+                for (i, lanes) in undefined.iter_mut().enumerate().take(self.dsts.len()) {
+                    let at = addresses[lane].wrapping_add((i * size) as u64);
+                    *lanes |= u32::from(!step.is_defined(lane, self.space, at, size)) << lane;
+                }
+            }
             if self.order != Order::Weak {
                 let sync = self.order.sync(self.wide);
                 step.take_over(lane, self.space, addresses[lane], sync);
@@ -167,9 +174,17 @@ impl Execute for Load {
                     values = values.map(|v| truncate(sign_extend(v, self.ty.bits()), d.bits));
                 }
                 step.set(d.slot + word as u32, &values);
+                let (mask, line) = (step.mask, step.line);
+                step.warp
+                    .defined
+                    .define(d.slot + word as u32, mask, undefined[i], line);
             }
         }
         Ok(Flow::Next)
+    }
+
+    fn taint(&self) -> Taint {
+        Taint::Own
     }
 
     fn couples_clusters(&self) -> bool {
@@ -256,12 +271,22 @@ impl Execute for Store {
                 kind,
                 &bytes[..total],
             )?;
+            if step.state.check.on {
+                for (i, src) in self.srcs.iter().enumerate() {
+                    let at = addresses[lane].wrapping_add((i * size) as u64);
+                    step.stored(lane, self.space, at, size, *src)?;
+                }
+            }
             if self.order != Order::Weak {
                 let sync = self.order.sync(self.wide);
                 step.pass_on(lane, self.space, addresses[lane], sync);
             }
         }
         Ok(Flow::Next)
+    }
+
+    fn taint(&self) -> Taint {
+        Taint::Own
     }
 }
 

@@ -5,7 +5,7 @@
 use super::form::{Addr, Form};
 use super::integer::slots;
 use super::types::Ty;
-use super::{Collective, Execute, Op, Slot, Src};
+use super::{Collective, Execute, Op, Slot, Src, Taint};
 use crate::check::Fence;
 use crate::engine::descriptor::{CtaGroup, Kind, ScaleVector};
 use crate::engine::mma::{AOperand, Mma, ScaleOperands};
@@ -200,6 +200,10 @@ impl Execute for Transfer {
             step.tensor_store(self.access, address, &self.sources)?;
         }
         Ok(Flow::Next)
+    }
+
+    fn taint(&self) -> Taint {
+        Taint::Own
     }
 
     fn collective(&self) -> Collective {

@@ -11,7 +11,7 @@ use super::cluster::ClusterState;
 use super::fault::{Fault, FaultKind, Site};
 use super::launch::Grid;
 use super::mbarrier::SharedAddress;
-use crate::check::Ticket;
+use crate::check::{Ticket, multiply, require};
 use crate::engine::descriptor::{CtaGroup, SharedMatrix};
 use crate::engine::mma::{self, Mma};
 use crate::engine::tensor_map::TensorMap;
@@ -327,7 +327,7 @@ impl ClusterState {
                 count,
                 mode,
                 src,
-            } => self.tensor_store(grid, map, &coordinates[..*count], *mode, *src),
+            } => self.tensor_store(grid, agent, map, &coordinates[..*count], *mode, *src),
             Work::BulkLoad {
                 dst,
                 src,
@@ -345,6 +345,7 @@ impl ClusterState {
                         &mut self.ctas[to.rank as usize].shared[start..start + *bytes as usize],
                     )?;
                     self.counts.bytes_loaded += u64::from(*bytes);
+                    self.check.initialised[to.rank as usize].set(to.offset, *bytes, true);
                     self.check.copy_arrived(ticket, index);
                     self.barrier_expect(
                         agent,
@@ -373,6 +374,7 @@ impl ClusterState {
             Work::BulkStore { dst, src, bytes } => {
                 check_bulk(*dst, *bytes)?;
                 self.check_shared(*src, *bytes, 16)?;
+                self.check_defined(agent, *src, *bytes)?;
                 grid.global.write(
                     *dst,
                     self.shared_read(agent, *src, AccessKind::AsyncLoad, *bytes)?,
@@ -405,7 +407,13 @@ impl ClusterState {
                     self.barrier_commit(to)
                 })
             }
-            Work::Multiply(mma) => self.multiply(agent, mma),
+            Work::Multiply(mma) => {
+                self.multiply(agent, mma)?;
+                if self.check.on {
+                    multiply(&mut self.check.initialised, mma, agent.rank, agent.line);
+                }
+                Ok(())
+            }
             Work::TensorCopy {
                 group,
                 shape,
@@ -416,6 +424,9 @@ impl ClusterState {
                 let matrix =
                     SharedMatrix::decode_sm100(*matrix).map_err(|e| FaultKind::engine(e.into()))?;
                 for rank in self.group_ranks(agent, *group)? {
+                    if self.check.on {
+                        self.check.initialised[rank].copy(*shape, *address, &matrix, agent.line);
+                    }
                     let cta = &mut self.ctas[rank];
                     cta.tensor
                         .copy(*shape, *decompression, *address, &cta.shared, &matrix)
@@ -490,6 +501,7 @@ impl ClusterState {
         self.check_shared_write(to, copy.shared_bytes())?;
         let shared = &mut self.ctas[to.rank as usize].shared;
         copy.load(shared, |address, out| grid.global.read(address, out))?;
+        self.check.initialised[to.rank as usize].set(to.offset, copy.shared_bytes(), true);
         let bytes = copy.transaction_bytes();
         self.counts.bytes_loaded += u64::from(bytes);
         Ok(bytes)
@@ -498,6 +510,7 @@ impl ClusterState {
     fn tensor_store(
         &mut self,
         grid: &Grid<'_>,
+        agent: Agent,
         map: &TensorMap,
         coordinates: &[i32],
         mode: BoxMode,
@@ -513,6 +526,13 @@ impl ClusterState {
             shared.len() as u32,
             Direction::Store,
         )?;
+        for piece in copy.pieces() {
+            let at = SharedAddress {
+                offset: piece.shared,
+                ..from
+            };
+            self.check_defined(agent, at, piece.len)?;
+        }
         let mut stored = 0;
         copy.store(shared, |address, bytes| {
             stored += bytes.len() as u64;
@@ -520,6 +540,17 @@ impl ClusterState {
         })?;
         self.counts.bytes_stored += stored;
         Ok(())
+    }
+
+    /// What leaves for global memory must be defined.
+    fn check_defined(&self, agent: Agent, at: SharedAddress, len: u32) -> Result<(), FaultKind> {
+        if !self.check.on || self.check.initialised[at.rank as usize].is_set(at.offset, len) {
+            return Ok(());
+        }
+        let lanes = (1 << agent.lane, agent.line);
+        require(lanes, u32::MAX, "the source of a copy to global memory", &|| {
+            self.site(agent)
+        })
     }
 
     // ---- groups

@@ -213,6 +213,7 @@ impl ClusterState {
             self.check
                 .shared_access(agent, at, bytes.len() as u32, kind, digest(bytes))?;
         }
+        self.check.initialised[at.rank as usize].set(at.offset, bytes.len() as u32, true);
         let start = at.offset as usize;
         self.ctas[at.rank as usize].shared[start..start + bytes.len()].copy_from_slice(bytes);
         Ok(())

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::check::Conflict;
+use crate::check::{Conflict, Undefined};
 use crate::engine;
 
 /// Where something happened.
@@ -80,6 +80,8 @@ pub enum FaultKind {
     MissingTensorFence(Box<Conflict>),
     /// The initialisation of an mbarrier is not visible there: `fence.mbarrier_init` is missing.
     MissingMbarrierFence(Box<Conflict>),
+    /// An undefined value has reached a result.
+    UninitialisedRead(Box<Undefined>),
     /// The program executed `trap`.
     Trap,
     /// More instructions than the device's limit.
@@ -111,6 +113,7 @@ impl FaultKind {
             FaultKind::MissingTensorWait(_) => "missing-tensor-wait",
             FaultKind::MissingTensorFence(_) => "missing-tensor-fence",
             FaultKind::MissingMbarrierFence(_) => "missing-mbarrier-fence",
+            FaultKind::UninitialisedRead(_) => "uninitialised-read",
             FaultKind::Trap => "trap",
             FaultKind::InstructionLimit(_) => "instruction-limit",
             FaultKind::Unsupported(_) => "unsupported",
@@ -185,6 +188,7 @@ impl fmt::Display for FaultKind {
                 f,
                 "missing fence.mbarrier_init: {c}, without a fence or release that shows it"
             ),
+            FaultKind::UninitialisedRead(what) => write!(f, "uninitialised read: {what}"),
             FaultKind::Trap => write!(f, "trap"),
             FaultKind::InstructionLimit(limit) => write!(
                 f,

@@ -14,7 +14,7 @@ use super::module::{Entry, Module};
 use super::schedule::Schedule;
 use super::scheduler::{Cluster, Turn};
 use super::warp::{Fragment, Warp};
-use crate::check::Gang;
+use crate::check::{Gang, Registers};
 use crate::isa::{Code, LaneMask, Special};
 
 /// A request to run an entry.
@@ -175,10 +175,17 @@ impl<'a> Grid<'a> {
                     |lane| self.special(*special, ids[rank as usize], rank, cluster_id, w, lane);
                 registers[*slot as usize] = std::array::from_fn(|lane| value(lane as u32));
             }
+            let on = self.checks == Checks::All;
+            let count = if on { self.code.registers } else { 0 };
+            let filled = self.code.specials.iter().map(|(_, slot)| *slot);
+            let defined = Registers::new(count, filled);
+            let local_defined = vec![false; if on { self.local_bytes as usize * 32 } else { 0 }];
             Warp {
                 rank,
                 index: w,
                 registers,
+                defined,
+                local_defined,
                 carry: 0,
                 live,
                 fragments: vec![Fragment {

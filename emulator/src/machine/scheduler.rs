@@ -11,7 +11,7 @@ use super::schedule::Schedule;
 use super::step::{Flow, Step};
 use super::warp::{Fragment, Wait, Warp};
 use crate::check::Gang;
-use crate::isa::Collective;
+use crate::isa::{Collective, Src};
 
 /// A cluster of CTAs that run together.
 pub(super) struct Cluster {
@@ -316,6 +316,12 @@ fn run_fragment(
         .guard
         .map_or(mask, |(slot, value)| mask & warp.predicate(slot, value));
     state.counts.instructions += 1;
+    if let Some((slot, _)) = instruction.guard.filter(|_| state.check.on) {
+        let here = || site(warp, state, grid, pc, None);
+        warp.defined
+            .guard(slot, mask, &here)
+            .map_err(|kind| Fault { kind, site: here() })?;
+    }
     if guarded == 0 {
         warp.fragments[index].pc = pc + 1;
         return Ok(Ran::Instruction);
@@ -344,6 +350,24 @@ fn run_fragment(
             }
         }
     }
+    let undefined = if state.check.on {
+        let here = || site(warp, state, grid, pc, None);
+        let value = |src| match src {
+            Src::Reg(slot) => warp.predicate(slot, true),
+            Src::Imm(value) if value & 1 != 0 => u32::MAX,
+            _ => 0,
+        };
+        let taken = warp.defined.before(
+            &instruction.operands,
+            &instruction.taint,
+            guarded,
+            &here,
+            value,
+        );
+        taken.map_err(|kind| Fault { kind, site: here() })?
+    } else {
+        (0, 0)
+    };
     let line = instruction.line;
     let mut step = Step {
         warp,
@@ -364,6 +388,14 @@ fn run_fragment(
             site: state.blame.take().unwrap_or(here),
         }
     })?;
+    if state.check.on {
+        warp.defined.after(
+            &instruction.operands,
+            &instruction.taint,
+            guarded,
+            undefined,
+        );
+    }
     follow(warp, state, index, guarded, flow).map_err(|kind| Fault {
         kind,
         site: site(warp, state, grid, pc, None),

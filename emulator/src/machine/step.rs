@@ -8,7 +8,7 @@ use super::launch::Grid;
 use super::mbarrier::SharedAddress;
 use super::warp::{Transfer, Wait, Warp};
 use super::window::{self, Window};
-use crate::check::{Extent, Fence, Semantics, Sync, digest};
+use crate::check::{Extent, Fence, Semantics, Sync, digest, require};
 use crate::engine::tensor_map::TensorMap;
 use crate::engine::tensor_memory::Access;
 use crate::isa::{Addr, Slot, Src};
@@ -305,6 +305,82 @@ impl Step<'_> {
         }
     }
 
+    // ---- what is defined
+
+    /// Whether bytes that a lane has read hold defined values. Global memory counts as defined.
+    pub fn is_defined(&mut self, lane: usize, space: Space, address: u64, len: usize) -> bool {
+        let (space, address) = self.concrete(space, address);
+        match space {
+            Space::Shared | Space::SharedCluster => {
+                let at = self.shared_address(lane, space, address);
+                at.is_ok_and(|at| {
+                    self.state.check.initialised[at.rank as usize].is_set(at.offset, len as u32)
+                })
+            }
+            Space::Local => {
+                let start = lane * self.grid.local_bytes as usize + address as usize;
+                let bytes = self.warp.local_defined.get(start..start + len);
+                bytes.is_none_or(|bytes| bytes.iter().all(|b| *b))
+            }
+            _ => true,
+        }
+    }
+
+    pub fn set_defined(
+        &mut self,
+        lane: usize,
+        space: Space,
+        address: u64,
+        len: usize,
+        defined: bool,
+    ) {
+        let (space, address) = self.concrete(space, address);
+        match space {
+            Space::Shared | Space::SharedCluster => {
+                if let Ok(at) = self.shared_address(lane, space, address) {
+                    self.state.check.initialised[at.rank as usize].set(
+                        at.offset,
+                        len as u32,
+                        defined,
+                    );
+                }
+            }
+            Space::Local => {
+                let start = lane * self.grid.local_bytes as usize + address as usize;
+                if let Some(bytes) = self.warp.local_defined.get_mut(start..start + len) {
+                    bytes.fill(defined);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A lane has stored a register: memory is now as defined as it is, and global memory must be.
+    pub fn stored(
+        &mut self,
+        lane: usize,
+        space: Space,
+        address: u64,
+        len: usize,
+        src: Src,
+    ) -> Result<(), FaultKind> {
+        let undefined = self.warp.defined.undefined(src);
+        let is_global = matches!(
+            self.concrete(space, address).0,
+            Space::Global | Space::Generic
+        );
+        if is_global {
+            let here = || {
+                let agent = self.agent(lane);
+                self.state.site(agent)
+            };
+            return require(undefined, 1 << lane, "a value stored to global memory", &here);
+        }
+        let defined = undefined.0 >> lane & 1 == 0;
+        self.set_defined(lane, space, address, len, defined);
+        Ok(())
+    }
+
     /// A strong load has observed what others passed on through this place.
     pub fn take_over(&mut self, lane: usize, space: Space, address: u64, sync: Sync) {
         let (agent, place) = (self.agent(lane), self.place(lane, space, address));
@@ -513,6 +589,8 @@ impl Step<'_> {
             address,
             registers: registers.to_vec(),
             values: Vec::new(),
+            undefined: Vec::new(),
+            line: self.line,
         };
         if self.state.policy.at_once() {
             return self.deliver(&transfer);
@@ -544,6 +622,11 @@ impl Step<'_> {
             address,
             registers: Vec::new(),
             values,
+            undefined: sources
+                .iter()
+                .map(|s| self.warp.defined.undefined(*s).0)
+                .collect(),
+            line: self.line,
         };
         if self.state.policy.at_once() {
             return self.deliver(&transfer);
@@ -579,6 +662,14 @@ impl Step<'_> {
             ..
         } = transfer;
         if registers.is_empty() {
+            if self.state.check.on {
+                self.state.check.initialised[rank].store(
+                    access,
+                    *address,
+                    &transfer.undefined,
+                    transfer.line,
+                );
+            }
             return self.state.ctas[rank]
                 .tensor
                 .store(access, *address, index, values)
@@ -595,6 +686,13 @@ impl Step<'_> {
             self.set(*slot, &std::array::from_fn(|lane| values[lane].into()));
         }
         self.state.scratch = words;
+        if self.state.check.on {
+            let undefined = self.state.check.initialised[rank].load(access, *address);
+            for (slot, (lanes, origin)) in registers.iter().zip(undefined) {
+                let origin = if origin == 0 { transfer.line } else { origin };
+                self.warp.defined.define(*slot, self.mask, lanes, origin);
+            }
+        }
         loaded
     }
 }
