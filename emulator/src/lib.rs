@@ -35,16 +35,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod check;
 pub mod engine;
 mod error;
 mod isa;
 mod machine;
 mod ptx;
 
+pub use check::{Conflict, Undefined};
 pub use engine::tensor_map::TensorMap;
 pub use error::{LoadError, LoadErrorKind};
 pub use machine::{
-    Counts, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Parameter, Report, Schedule,
+    Checks, Counts, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Parameter, Report, Schedule,
     Site, Stop,
 };
 pub use ptx::Position;

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 
 use super::form::{Dst, Form};
 use super::types::{Two, Ty, Value};
-use super::{Execute, Op, Src, lanes};
+use super::{Execute, Op, Src, Taint, lanes};
 use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, Step};
 
@@ -25,13 +25,41 @@ fn select(f: &mut Form<'_>) -> Decoded {
     let ty = f.ty()?;
     let (d, a, b) = (f.dst(0)?, f.src(1, ty)?, f.src(2, ty)?);
     let (p, negated) = f.pred(3)?;
-    Ok(lanes::map3(
+    let op = lanes::map3(
         d,
         a,
         b,
         p,
         move |a: u64, b: u64, p: bool| if p != negated { a } else { b },
-    ))
+    );
+    Ok(Box::new(Select {
+        op,
+        a,
+        b,
+        p,
+        negated,
+    }))
+}
+
+struct Select {
+    op: Op,
+    a: Src,
+    b: Src,
+    p: Src,
+    negated: bool,
+}
+
+impl Execute for Select {
+    fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
+        self.op.execute(step)
+    }
+
+    fn taint(&self) -> Taint {
+        let Select {
+            a, b, p, negated, ..
+        } = *self;
+        Taint::Select { a, b, p, negated }
+    }
 }
 
 /// `slct d, a, b, c`: a if c >= 0.

@@ -1,5 +1,8 @@
 //! Running clusters: whose turn it is, and what to do when nobody can run.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::cluster::{ClusterState, Counts};
 use super::fault::{Fault, FaultKind, Site};
 use super::launch::Grid;
@@ -7,7 +10,8 @@ use super::mbarrier::SharedAddress;
 use super::schedule::Schedule;
 use super::step::{Flow, Step};
 use super::warp::{Fragment, Wait, Warp};
-use crate::isa::Collective;
+use crate::check::Gang;
+use crate::isa::{Collective, Src};
 
 /// A cluster of CTAs that run together.
 pub(super) struct Cluster {
@@ -33,14 +37,19 @@ enum Ran {
 }
 
 impl Cluster {
-    pub fn new(grid: &Grid<'_>, schedule: Schedule, index: u64) -> Self {
+    pub fn new(
+        grid: &Grid<'_>,
+        schedule: Schedule,
+        index: u64,
+        gang: Rc<RefCell<Gang>>,
+    ) -> Self {
         let ids = grid.cta_ids(index);
         let warps = (0..ids.len() as u32)
             .flat_map(|rank| grid.warps(&ids, rank, index))
             .collect();
         Cluster {
             warps,
-            state: ClusterState::new(ids, grid, schedule, index),
+            state: ClusterState::new(ids, grid, schedule, index, gang),
             timeout_progress: None,
         }
     }
@@ -307,6 +316,12 @@ fn run_fragment(
         .guard
         .map_or(mask, |(slot, value)| mask & warp.predicate(slot, value));
     state.counts.instructions += 1;
+    if let Some((slot, _)) = instruction.guard.filter(|_| state.check.on) {
+        let here = || site(warp, state, grid, pc, None);
+        warp.defined
+            .guard(slot, mask, &here)
+            .map_err(|kind| Fault { kind, site: here() })?;
+    }
     if guarded == 0 {
         warp.fragments[index].pc = pc + 1;
         return Ok(Ran::Instruction);
@@ -335,6 +350,24 @@ fn run_fragment(
             }
         }
     }
+    let undefined = if state.check.on {
+        let here = || site(warp, state, grid, pc, None);
+        let value = |src| match src {
+            Src::Reg(slot) => warp.predicate(slot, true),
+            Src::Imm(value) if value & 1 != 0 => u32::MAX,
+            _ => 0,
+        };
+        let taken = warp.defined.before(
+            &instruction.operands,
+            &instruction.taint,
+            guarded,
+            &here,
+            value,
+        );
+        taken.map_err(|kind| Fault { kind, site: here() })?
+    } else {
+        (0, 0)
+    };
     let line = instruction.line;
     let mut step = Step {
         warp,
@@ -355,6 +388,14 @@ fn run_fragment(
             site: state.blame.take().unwrap_or(here),
         }
     })?;
+    if state.check.on {
+        warp.defined.after(
+            &instruction.operands,
+            &instruction.taint,
+            guarded,
+            undefined,
+        );
+    }
     follow(warp, state, index, guarded, flow).map_err(|kind| Fault {
         kind,
         site: site(warp, state, grid, pc, None),
