@@ -38,7 +38,7 @@ pub(crate) struct Ticket {
     pub thread: Rc<Thread>,
     /// The barriers it will signal, with its number in the stream of each.
     pub signals: Vec<(SharedAddress, u32)>,
-    /// What is complete when it happens: a commit's stream, a cp.async arrival's groups.
+    /// The groups of cp.async that are complete when it happens.
     pub completes: Option<(Stream, u32)>,
     /// Its place among the tensor-core operations of its thread.
     tensor: Option<(Stream, u32)>,
@@ -88,10 +88,7 @@ impl Check {
                 ticket.completes = Some((self.stream(Key::Small(agent.thread())), group + 1));
             }
             Work::Multiply(_) | Work::TensorCopy { .. } | Work::TensorShift { .. } => self.issue_tensor(agent, work, &mut ticket)?,
-            Work::Commit { .. } => {
-                let stream = self.stream(Key::TensorCore(agent.thread()));
-                ticket.completes = Some((stream, self.last(stream)));
-            }
+            Work::Commit { .. } => {}
         }
         Ok(Some(ticket))
     }
@@ -141,7 +138,7 @@ impl Check {
             other => tensor_copy_footprint(other, agent.rank),
         };
         self.touch_all(&touches, &ticket.thread, entry)?;
-        self.update(agent.rank, agent.warp, 1 << agent.lane, |thread, _| thread.issued(stream + 1, number));
+        self.update(agent.rank, agent.warp, 1 << agent.lane, |thread, _| thread.issued_in_order(stream, number));
         Ok(())
     }
 
@@ -196,7 +193,7 @@ impl Check {
         let entry = self.operation(agent, Operation::Transfer(name), stream, number);
         let thread = self.together(agent.rank, agent.warp, mask);
         self.touch_all(&transfer_footprint(access, address, agent.rank, store), &thread, entry)?;
-        self.update(agent.rank, agent.warp, mask, |thread, _| thread.issued(stream + 1, number));
+        self.update(agent.rank, agent.warp, mask, |thread, _| thread.issued(stream, number));
         Ok(())
     }
 

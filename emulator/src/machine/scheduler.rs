@@ -352,9 +352,12 @@ fn run_fragment(
     }
     let undefined = if state.check.on {
         let here = || site(warp, state, grid, pc, None);
-        let value = |src| match src {
-            Src::Reg(slot) => warp.predicate(slot, true),
-            Src::Imm(value) if value & 1 != 0 => u32::MAX,
+        let equal = |src, value| match src {
+            Src::Reg(slot) => {
+                let register = &warp.registers[slot as usize];
+                (0..32).fold(0, |lanes, l| lanes | u32::from(register[l] == value) << l)
+            }
+            Src::Imm(constant) if constant == value => u32::MAX,
             _ => 0,
         };
         let taken = warp.defined.before(
@@ -362,7 +365,7 @@ fn run_fragment(
             &instruction.taint,
             guarded,
             &here,
-            value,
+            equal,
         );
         taken.map_err(|kind| Fault { kind, site: here() })?
     } else {
