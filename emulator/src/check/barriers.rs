@@ -45,12 +45,14 @@ impl BarrierKnowledge {
     }
 }
 
-/// What the arrival of a completion passes on: what its thread knew when it was issued, and the completion.
+/// What the arrival of a completion passes on: what its thread knew when it was issued, and the completion of a stream
+/// or, for a commit, of its tensor-core operations.
 /// tcgen05.commit implies fence::before_thread_sync.
 pub(super) fn completion(thread: &Thread, completes: Option<(Stream, u32)>) -> Knowledge {
     let mut copy = thread.clone();
-    if let Some((stream, number)) = completes {
-        copy.completed(stream, number);
+    match completes {
+        Some((stream, number)) => copy.completed(stream, number),
+        None => copy.committed(),
     }
     copy.tensor_before();
     copy.now

@@ -55,6 +55,12 @@ impl Clock {
         self.streams.get(stream as usize).copied().unwrap_or(0)
     }
 
+    /// What has been issued, by stream of completions: the components behind those.
+    pub fn issues(&self) -> impl Iterator<Item = (Stream, u32)> + '_ {
+        let odd = self.streams.iter().enumerate().filter(|(i, n)| i % 2 == 1 && **n > 0);
+        odd.map(|(i, n)| (i as Stream - 1, *n))
+    }
+
     pub fn raise_stream(&mut self, stream: Stream, time: u32) {
         let index = stream as usize;
         if self.streams.len() <= index {

@@ -117,6 +117,20 @@ impl Gang {
         self.issued.get(stream as usize).copied().unwrap_or(0)
     }
 
+    pub fn ctas(&self) -> &[Vec<[u32; 3]>] {
+        &self.ctas
+    }
+
+    /// Writes by granule, allocations written, reads by allocation.
+    #[allow(clippy::type_complexity)]
+    pub fn take_accesses(&mut self) -> (Vec<(u64, Entry)>, HashSet<u64>, HashMap<u64, Vec<(Extent, Entry)>>) {
+        let granules = std::mem::take(&mut self.memory);
+        let mut writes: Vec<(u64, Entry)> =
+            granules.iter().flat_map(|(g, cell)| cell.writes().map(|e| (*g, *e))).collect();
+        writes.sort_by_key(|(granule, entry)| (*granule, entry.mask));
+        (writes, std::mem::take(&mut self.written), std::mem::take(&mut self.reads))
+    }
+
     /// Where an access was issued.
     pub fn site(&self, entry: &Entry, warps_per_cta: u32) -> Site {
         let ctas = self.ctas.first().map_or(1, Vec::len);

@@ -180,7 +180,22 @@ impl Thread {
 
     /// The threads have issued an operation: others may have seen that, but not its completion.
     pub fn issued(&mut self, stream: u32, number: u32) {
-        Rc::make_mut(&mut self.now.seen).raise_stream(stream, number);
-        Rc::make_mut(&mut self.tensor_after).raise_stream(stream, number);
+        Rc::make_mut(&mut self.now.seen).raise_stream(stream + 1, number);
+    }
+
+    /// The same for an operation that later ones of its kind follow.
+    pub fn issued_in_order(&mut self, stream: u32, number: u32) {
+        self.issued(stream, number);
+        Rc::make_mut(&mut self.tensor_after).raise_stream(stream + 1, number);
+    }
+
+    /// A commit: what its thread has issued is complete, and so is what that followed in order.
+    pub fn committed(&mut self) {
+        let order = Rc::make_mut(&mut self.now.order);
+        let seen = Rc::make_mut(&mut self.now.seen);
+        for (stream, number) in self.tensor_after.issues() {
+            order.raise_stream(stream, number);
+            seen.raise_stream(stream, number);
+        }
     }
 }

@@ -11,6 +11,7 @@
 
 mod barriers;
 mod clock;
+mod clusters;
 mod footprint;
 mod global;
 mod initialised;
@@ -28,6 +29,7 @@ pub use registers::Undefined;
 pub use report::Conflict;
 
 pub(crate) use barriers::Fence;
+pub(crate) use clusters::{Summary, conflict};
 pub(crate) use footprint::{Touch, warpgroup_footprint};
 pub(crate) use global::{Extent, Gang, Sync};
 pub(crate) use initialised::{Initialised, multiply};
@@ -38,6 +40,7 @@ pub(crate) use stream::Ticket;
 use crate::engine::tensor_memory::COLUMNS;
 use crate::machine::{AccessKind, Agent, FaultKind, SharedAddress};
 use barriers::{BarrierKnowledge, Meeting};
+use clock::Stream;
 use knowledge::{Actors, Thread};
 use shadow::{Access, DIRECT, Entry, Granule, Missing, Operation, Place};
 
@@ -63,6 +66,8 @@ pub(crate) struct Check {
     named: HashMap<(u32, u32), Meeting>,
     cluster_barrier: Meeting,
     gang: Rc<RefCell<Gang>>,
+    /// The latest operation in each stream that concerns a CTA, by rank.
+    outstanding: HashMap<(u32, Stream), Entry>,
     /// By CTA.
     pub initialised: Vec<Initialised>,
 }
@@ -84,6 +89,7 @@ impl Check {
             named: HashMap::new(),
             cluster_barrier: Meeting::default(),
             gang,
+            outstanding: HashMap::new(),
             initialised: ids.iter().map(|_| Initialised::new(if on { shared } else { 0 })).collect(),
         }
     }

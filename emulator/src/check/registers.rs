@@ -77,7 +77,7 @@ impl Registers {
     }
 
     /// What the instruction would do with undefined values: lanes and origin of its results, or a fault.
-    pub fn before(&self, operands: &Operands, taint: &Taint, mask: u32, here: &dyn Fn() -> Site, values: impl Fn(Src) -> u32) -> Result<(u32, u32), FaultKind> {
+    pub fn before(&self, operands: &Operands, taint: &Taint, mask: u32, here: &dyn Fn() -> Site, values: impl Fn(Src, u64) -> u32) -> Result<(u32, u32), FaultKind> {
         require(self.any(&operands.addresses), mask, "an address", here)?;
         match taint {
             Taint::Lanewise => Ok(self.any(&operands.reads)),
@@ -86,9 +86,17 @@ impl Registers {
                 Ok((0, 0))
             }
             Taint::Select { a, b, p, negated } => {
-                let chosen = values(*p) ^ if *negated { u32::MAX } else { 0 };
+                let chosen = values(*p, 1) ^ if *negated { u32::MAX } else { 0 };
                 let ((a, from_a), (b, from_b), (p, from_p)) = (self.undefined(*a), self.undefined(*b), self.undefined(*p));
                 Ok((p | a & chosen | b & !chosen, from_a.max(from_b).max(from_p)))
+            }
+            Taint::Absorbing { a, b, value } => {
+                let (all, origin) = self.any(&operands.reads);
+                if all == 0 {
+                    return Ok((0, 0));
+                }
+                let decided = |src| values(src, *value) & !self.undefined(src).0;
+                Ok((all & !decided(*a) & !decided(*b), origin))
             }
             Taint::Own => Ok((0, 0)),
         }

@@ -207,6 +207,10 @@ impl Granule {
         Ok(())
     }
 
+    pub fn writes(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|e| e.write)
+    }
+
     /// Records an access that is known to conflict with none.
     pub fn note(&mut self, entry: Entry) {
         if self.entries.len() < MOST {

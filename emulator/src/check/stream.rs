@@ -38,7 +38,7 @@ pub(crate) struct Ticket {
     pub thread: Rc<Thread>,
     /// The barriers it will signal, with its number in the stream of each.
     pub signals: Vec<(SharedAddress, u32)>,
-    /// What is complete when it happens: a commit's stream, a cp.async arrival's groups.
+    /// The groups of cp.async that are complete when it happens.
     pub completes: Option<(Stream, u32)>,
     /// Its place among the tensor-core operations of its thread.
     tensor: Option<(Stream, u32)>,
@@ -88,10 +88,7 @@ impl Check {
                 ticket.completes = Some((self.stream(Key::Small(agent.thread())), group + 1));
             }
             Work::Multiply(_) | Work::TensorCopy { .. } | Work::TensorShift { .. } => self.issue_tensor(agent, work, &mut ticket)?,
-            Work::Commit { .. } => {
-                let stream = self.stream(Key::TensorCore(agent.thread()));
-                ticket.completes = Some((stream, self.last(stream)));
-            }
+            Work::Commit { .. } => {}
         }
         Ok(Some(ticket))
     }
@@ -114,6 +111,7 @@ impl Check {
             let own: Vec<Touch> = (0..touches.len()).filter(|&j| own(j)).map(|j| touches[j]).collect();
             let thread = ticket.thread.clone();
             self.touch_all(&own, &thread, entry)?;
+            self.outstanding(barrier.rank, entry);
             if i == 0 {
                 self.global_operation(&thread, entry, work, memory)?;
             }
@@ -127,6 +125,7 @@ impl Check {
         let read = self.stream(Key::BulkRead(agent.thread()));
         let entry = self.operation(agent, Operation::Copy(work.name()), read, group + 1);
         self.touch_all(&copy_footprint(work), &ticket.thread, entry)?;
+        self.outstanding(agent.rank, entry);
         let stream = self.stream(Key::BulkWrite(agent.thread()));
         self.global_operation(&ticket.thread, Entry { stream, write: true, ..entry }, work, memory)
     }
@@ -141,8 +140,31 @@ impl Check {
             other => tensor_copy_footprint(other, agent.rank),
         };
         self.touch_all(&touches, &ticket.thread, entry)?;
-        self.update(agent.rank, agent.warp, 1 << agent.lane, |thread, _| thread.issued(stream + 1, number));
+        self.update(agent.rank, agent.warp, 1 << agent.lane, |thread, _| thread.issued_in_order(stream, number));
         Ok(())
+    }
+
+    /// An operation must be known to be complete when this CTA exits.
+    fn outstanding(&mut self, rank: u32, entry: Entry) {
+        self.outstanding.insert((rank, entry.stream), entry);
+    }
+
+    /// A CTA exits: somebody in the cluster must have waited for all that concerns it.
+    pub fn leave_nothing(&mut self, rank: u32) -> Result<(), FaultKind> {
+        let mut known = Rc::new(super::clock::Clock::default());
+        for (_, thread) in self.warps.iter().flat_map(|w| &w.classes) {
+            super::clock::join(&mut known, &thread.now.order);
+        }
+        let mut left: Vec<&Entry> = self.outstanding.iter().filter(|((r, _), _)| *r == rank).map(|(_, e)| e).collect();
+        left.sort_by_key(|e| (e.line, e.warp));
+        match left.into_iter().find(|e| known.stream(e.stream) < e.time) {
+            None => Ok(()),
+            Some(entry) => {
+                let site = self.gang.borrow().site(entry, self.warps_per_cta);
+                let name = entry.operation.name();
+                Err(FaultKind::InFlight(format!("{name} issued at {site}, whose completion nobody has waited for")))
+            }
+        }
     }
 
     // ---- completions
@@ -196,7 +218,7 @@ impl Check {
         let entry = self.operation(agent, Operation::Transfer(name), stream, number);
         let thread = self.together(agent.rank, agent.warp, mask);
         self.touch_all(&transfer_footprint(access, address, agent.rank, store), &thread, entry)?;
-        self.update(agent.rank, agent.warp, mask, |thread, _| thread.issued(stream + 1, number));
+        self.update(agent.rank, agent.warp, mask, |thread, _| thread.issued(stream, number));
         Ok(())
     }
 

@@ -32,34 +32,7 @@ fn select(f: &mut Form<'_>) -> Decoded {
         p,
         move |a: u64, b: u64, p: bool| if p != negated { a } else { b },
     );
-    Ok(Box::new(Select {
-        op,
-        a,
-        b,
-        p,
-        negated,
-    }))
-}
-
-struct Select {
-    op: Op,
-    a: Src,
-    b: Src,
-    p: Src,
-    negated: bool,
-}
-
-impl Execute for Select {
-    fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
-        self.op.execute(step)
-    }
-
-    fn taint(&self) -> Taint {
-        let Select {
-            a, b, p, negated, ..
-        } = *self;
-        Taint::Select { a, b, p, negated }
-    }
+    Ok(lanes::with_taint(op, Taint::Select { a, b, p, negated }))
 }
 
 /// `slct d, a, b, c`: a if c >= 0.
@@ -223,6 +196,15 @@ impl Execute for SetPredicate {
             step.set(q.slot, &std::array::from_fn(|i| result(i, !holds[i])));
         }
         Ok(Flow::Next)
+    }
+
+    fn taint(&self) -> Taint {
+        let (c, value) = match self.c {
+            Some((c, negated, Combine::And)) => (c, u64::from(negated)),
+            Some((c, negated, Combine::Or)) => (c, u64::from(!negated)),
+            _ => return Taint::Lanewise,
+        };
+        Taint::Absorbing { a: c, b: c, value }
     }
 }
 

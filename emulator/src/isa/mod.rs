@@ -126,6 +126,8 @@ pub(crate) enum Taint {
         p: Src,
         negated: bool,
     },
+    /// A result is defined where a or b is and decides it alone, by being this value.
+    Absorbing { a: Src, b: Src, value: u64 },
     /// Operands must be defined, results are.
     Strict,
     /// The instruction says itself, when it executes.

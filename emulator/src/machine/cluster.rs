@@ -174,6 +174,9 @@ impl ClusterState {
         if at.offset > size || len > size - at.offset {
             return Err(out(format!("the CTA has shared memory up to {size:#x}")));
         }
+        if cta.live_warps == 0 {
+            return Err(FaultKind::PeerExited(format!("{len} bytes at {at}")));
+        }
         if !at.offset.is_multiple_of(align) {
             return Err(FaultKind::Misaligned {
                 space: "shared",

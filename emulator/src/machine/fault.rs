@@ -70,6 +70,10 @@ pub enum FaultKind {
     Deadlock(Vec<String>),
     /// A CTA exits while asynchronous operations that it issued, or that touch it, are still in flight.
     InFlight(String),
+    /// An access to the shared memory of a CTA of the cluster that has exited.
+    PeerExited(String),
+    /// A barrier waits for bytes that nothing in flight will bring, or has received more than it expects.
+    ExpectTx(String),
     /// Two accesses of which one writes, and nothing orders them. The site is the later party.
     Race(Box<Conflict>),
     /// Ordered, but the asynchronous proxy need not see what was written before without `fence.proxy.async`.
@@ -104,6 +108,8 @@ impl FaultKind {
             FaultKind::TensorMemoryLeak(_) => "tensor-memory-leak",
             FaultKind::Deadlock(_) => "deadlock",
             FaultKind::InFlight(_) => "exit-in-flight",
+            FaultKind::PeerExited(_) => "exit-while-peer-accesses",
+            FaultKind::ExpectTx(_) => "expect-tx-mismatch",
             FaultKind::Race(c) => match c.space {
                 "shared" => "race-shared",
                 "tensor" => "race-tensor",
@@ -172,6 +178,8 @@ impl fmt::Display for FaultKind {
             FaultKind::InFlight(what) => {
                 write!(f, "exit with asynchronous operations in flight: {what}")
             }
+            FaultKind::PeerExited(what) => write!(f, "access to a CTA that has exited: {what}"),
+            FaultKind::ExpectTx(what) => write!(f, "expect_tx does not match what arrives: {what}"),
             FaultKind::Race(c) => write!(f, "data race: {c}, and nothing orders them"),
             FaultKind::MissingProxyFence(c) => write!(
                 f,

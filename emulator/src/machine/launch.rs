@@ -14,7 +14,7 @@ use super::module::{Entry, Module};
 use super::schedule::Schedule;
 use super::scheduler::{Cluster, Turn};
 use super::warp::{Fragment, Warp};
-use crate::check::{Gang, Registers};
+use crate::check::{Gang, Registers, Summary, conflict};
 use crate::isa::{Code, LaneMask, Special};
 
 /// A request to run an entry.
@@ -267,24 +267,31 @@ impl<'a> Grid<'a> {
         let failed = AtomicUsize::new(usize::MAX);
         let one = |index: usize| {
             if index > failed.load(Ordering::Relaxed) {
-                return Ok(Counts::default());
+                return Ok(Default::default());
             }
             let gang = Rc::new(RefCell::new(Gang::default()));
-            let result = run_gang(self, vec![Cluster::new(self, schedule, index as u64, gang)]);
+            let clusters = vec![Cluster::new(self, schedule, index as u64, gang.clone())];
+            let warps = self.block_threads.div_ceil(32);
+            let result = run_gang(self, clusters)
+                .map(|counts| (counts, Summary::new(&mut gang.borrow_mut(), warps)));
             if result.is_err() {
                 failed.fetch_min(index, Ordering::Relaxed);
             }
             result
         };
-        let results: Vec<Result<Counts, Fault>> = (0..clusters as usize)
+        let results: Vec<Result<(Counts, Summary), Fault>> = (0..clusters as usize)
             .into_par_iter()
             .with_max_len(1)
             .map(one)
             .collect();
         let mut total = Counts::default();
+        let mut summaries = Vec::with_capacity(results.len());
         for result in results {
-            total.add(result?);
+            let (counts, summary) = result?;
+            total.add(counts);
+            summaries.push(summary);
         }
+        conflict(&summaries)?;
         Ok(total)
     }
 

@@ -84,6 +84,11 @@ impl ClusterState {
             init_line: agent.line,
             retired: false,
         };
+        let live = self.ctas[at.rank as usize].barriers.get(&at.offset);
+        if let Some(barrier) = live.filter(|b| !b.retired) {
+            let what = format!("{at} is a live barrier already, {barrier}");
+            return Err(FaultKind::Mbarrier(what));
+        }
         self.check.barrier_init(agent, at)?;
         self.ctas[at.rank as usize].insert_barrier(at.offset, barrier);
         self.progress += 1;

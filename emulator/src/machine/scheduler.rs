@@ -208,6 +208,26 @@ impl Cluster {
         Ok(())
     }
 
+    /// Somebody waits for a barrier whose arrivals are complete, but not its bytes, and nothing will bring any.
+    fn starved(&self, grid: &Grid<'_>) -> Option<Fault> {
+        let waiting = self.warps.iter().enumerate();
+        let fragments = waiting.flat_map(|(i, w)| w.fragments.iter().map(move |f| (i, f)));
+        for (index, fragment) in fragments {
+            let Some(Wait::Phase(phases)) = &fragment.wait else {
+                continue;
+            };
+            for (at, _) in phases {
+                let barrier = self.state.ctas[at.rank as usize].barriers.get(&at.offset)?;
+                if barrier.pending == 0 && barrier.tx != 0 {
+                    let site = self.site(grid, index, fragment.pc, None);
+                    let kind = FaultKind::ExpectTx(format!("the mbarrier at {at} is {barrier}"));
+                    return Some(Fault { kind, site });
+                }
+            }
+        }
+        None
+    }
+
     /// The report of a deadlock: everybody who waits, and for what.
     ///
     /// It is divergence if some warp's fragments wait for nothing but each other. A collective whose missing lanes
@@ -239,6 +259,9 @@ impl Cluster {
             warp: 0,
             lane: None,
         };
+        if let Some(starved) = self.starved(grid) {
+            return starved;
+        }
         match divergent {
             Some((site, text)) => Fault {
                 kind: FaultKind::Divergence(text),
@@ -352,9 +375,12 @@ fn run_fragment(
     }
     let undefined = if state.check.on {
         let here = || site(warp, state, grid, pc, None);
-        let value = |src| match src {
-            Src::Reg(slot) => warp.predicate(slot, true),
-            Src::Imm(value) if value & 1 != 0 => u32::MAX,
+        let equal = |src, value| match src {
+            Src::Reg(slot) => {
+                let register = &warp.registers[slot as usize];
+                (0..32).fold(0, |lanes, l| lanes | u32::from(register[l] == value) << l)
+            }
+            Src::Imm(constant) if constant == value => u32::MAX,
             _ => 0,
         };
         let taken = warp.defined.before(
@@ -362,7 +388,7 @@ fn run_fragment(
             &instruction.taint,
             guarded,
             &here,
-            value,
+            equal,
         );
         taken.map_err(|kind| Fault { kind, site: here() })?
     } else {
@@ -542,7 +568,7 @@ fn leave_nothing(state: &mut ClusterState, rank: u32) -> Result<(), FaultKind> {
         op.agent.rank != rank || !matches!(op.work, Work::Commit { .. } | Work::SmallArrive { .. })
     });
     match state.queue.iter().find(|op| op.agent.rank == rank) {
-        None => Ok(()),
+        None => state.check.leave_nothing(rank),
         Some(op) => {
             let site = state.site(op.agent);
             Err(FaultKind::InFlight(format!(
