@@ -40,6 +40,8 @@ mod error;
 mod isa;
 mod machine;
 mod ptx;
+#[cfg(feature = "cli")]
+pub mod recipe;
 
 pub use engine::tensor_map::TensorMap;
 pub use error::{LoadError, LoadErrorKind};
