@@ -35,6 +35,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod check;
 pub mod engine;
 mod error;
 mod isa;
@@ -43,10 +44,11 @@ mod ptx;
 #[cfg(feature = "cli")]
 pub mod recipe;
 
+pub use check::{Conflict, Undefined};
 pub use engine::tensor_map::TensorMap;
 pub use error::{LoadError, LoadErrorKind};
 pub use machine::{
-    Counts, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Parameter, Report, Schedule,
+    Checks, Counts, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Parameter, Report, Schedule,
     Site, Stop,
 };
 pub use ptx::Position;

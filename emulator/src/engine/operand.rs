@@ -79,6 +79,39 @@ pub fn fetch_mn_major(
     Ok(())
 }
 
+/// The 16-byte units of a K-major operand: row and address.
+pub(crate) fn k_major_units(
+    matrix: &SharedMatrix,
+    rows: usize,
+    row_bytes: usize,
+) -> impl Iterator<Item = (usize, u32)> + '_ {
+    (0..rows * (row_bytes / UNIT)).map(move |i| {
+        let (row, unit) = (i / (row_bytes / UNIT), i % (row_bytes / UNIT));
+        let along = match matrix.swizzle {
+            Swizzle::None => unit as u32 * matrix.leading,
+            _ => (unit * UNIT) as u32,
+        };
+        let address = matrix.start.wrapping_add(atom_row(matrix, row).wrapping_add(along));
+        (row, matrix.swizzle.apply(address))
+    })
+}
+
+/// The 16-byte units of an MN-major operand: first row of those in the unit, and address.
+pub(crate) fn mn_major_units(
+    matrix: &SharedMatrix,
+    rows: usize,
+    k: usize,
+    element_bytes: usize,
+) -> impl Iterator<Item = (usize, u32)> + '_ {
+    let per_unit = UNIT / element_bytes;
+    (0..k).flat_map(move |depth| {
+        (0..rows).step_by(per_unit).map(move |first| {
+            let offset = mn_major_offset(matrix, first * element_bytes, depth);
+            (first, matrix.swizzle.apply(matrix.start.wrapping_add(offset)))
+        })
+    })
+}
+
 /// Offset of row r inside the 8-row atoms that `stride` separates.
 fn atom_row(matrix: &SharedMatrix, row: usize) -> u32 {
     (row / 8) as u32 * matrix.stride + (row % 8) as u32 * matrix.swizzle.span()

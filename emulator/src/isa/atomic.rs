@@ -6,6 +6,7 @@ use super::form::{Addr, Dst, Form};
 use super::memory::{cache_hints, scope, space};
 use super::types::{Two, Ty, Value};
 use super::{Execute, Op, Src};
+use crate::check::{Semantics, Sync};
 use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, Space, Step};
 
@@ -21,6 +22,9 @@ struct Atomic {
     b: Vec<Src>,
     dsts: Vec<Dst>,
     c: Src,
+    /// Semantics of its read and of its write.
+    order: (Semantics, Semantics),
+    wide: bool,
 }
 
 fn on<T: Value>(g: impl Fn(T, T) -> T, a: u64, b: u64) -> u64 {
@@ -83,8 +87,15 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     if f.take("async") {
         return Err(f.unsupported("red.async is not implemented"));
     }
-    f.ignore(&["relaxed", "acquire", "release", "acq_rel"]);
-    scope(f);
+    use Semantics::{Relaxed, Strong};
+    let orders = [
+        ("relaxed", (Relaxed, Relaxed)),
+        ("acquire", (Strong, Relaxed)),
+        ("release", (Relaxed, Strong)),
+        ("acq_rel", (Strong, Strong)),
+    ];
+    let order = f.choose(&orders).unwrap_or((Relaxed, Relaxed));
+    let wide = scope(f);
     let space = space(f);
     let operation = OPERATIONS.map(|o| (o, o));
     let operation = f.require("an operation that is implemented", &operation)?;
@@ -117,6 +128,8 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         b,
         dsts,
         c,
+        order,
+        wide,
     }))
 }
 
@@ -129,9 +142,15 @@ impl Execute for Atomic {
             // Lanes in order: any order is allowed, this one is repeatable.
             for lane in step.lanes() {
                 let address = addresses[lane].wrapping_add((i * self.bytes) as u64);
+                let sync = |semantics| Sync {
+                    semantics,
+                    wide: self.wide,
+                };
                 old[lane] = step.update(lane, self.space, address, self.bytes, |a| {
                     (self.update)(a, b[lane], c[lane])
                 })?;
+                step.take_over(lane, self.space, address, sync(self.order.0));
+                step.pass_on(lane, self.space, address, sync(self.order.1));
             }
             if let Some(d) = self.dsts.get(i) {
                 step.set(d.slot, &old);

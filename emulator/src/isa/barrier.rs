@@ -1,9 +1,10 @@
 //! Barriers of a CTA, a warp and a cluster: `bar`, `barrier`, `bar.warp.sync`, `barrier.cluster` (PTX ISA, 9.7.13).
 
 use super::form::{Dst, Form};
-use super::memory::scope;
+use super::memory::{scope, semantics};
 use super::types::Ty;
 use super::{Collective, Execute, Op, Src};
+use crate::check::Semantics;
 use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, Reduction, Step, Wait};
 
@@ -13,9 +14,7 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     if f.take("warp") {
         f.require("`.sync`", &[("sync", ())])?;
         let members = f.src(0, Ty::B32)?;
-        return Ok(Box::new(super::control::Nothing {
-            collective: Collective::Members(members),
-        }));
+        return Ok(Box::new(WarpSync { members }));
     }
     if f.take("cluster") {
         return cluster(f);
@@ -38,6 +37,23 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         ("or", Reduction::Or),
     ]);
     named(f, kind, aligned, reduction)
+}
+
+/// `bar.warp.sync`: orders memory among the members.
+struct WarpSync {
+    members: Src,
+}
+
+impl Execute for WarpSync {
+    fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
+        let (rank, warp) = (step.warp.rank, step.warp.index);
+        step.state.check.meet(rank, warp, step.mask);
+        Ok(Flow::Next)
+    }
+
+    fn collective(&self) -> Collective {
+        Collective::Members(self.members)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -129,6 +145,8 @@ impl Execute for Named {
 
 impl Named {
     fn finish(&self, step: &mut Step<'_>, id: u32) -> Flow {
+        let (rank, warp) = (step.warp.rank, step.warp.index);
+        step.state.check.named_passed(rank, warp, step.mask, id);
         if let Some((reduction, d, ..)) = self.reduction {
             let result = step.barrier_result(id, reduction);
             step.set(d.slot, &[result; 32]);
@@ -140,25 +158,27 @@ impl Named {
 struct Cluster {
     arrive: bool,
     aligned: bool,
+    semantics: Semantics,
 }
 
 fn cluster(f: &mut Form<'_>) -> Decoded {
     let arrive = f.require("`.arrive` or `.wait`", &[("arrive", true), ("wait", false)])?;
-    f.ignore(&["release", "relaxed", "acquire"]);
+    let semantics = semantics(f);
     Ok(Box::new(Cluster {
         arrive,
         aligned: f.take("aligned"),
+        semantics,
     }))
 }
 
 impl Execute for Cluster {
     fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
         if self.arrive {
-            step.arrive_at_cluster()?;
+            step.arrive_at_cluster(self.semantics)?;
             return Ok(Flow::Next);
         }
         if step.resumed || step.cluster_passed()? {
-            step.leave_cluster_barrier();
+            step.leave_cluster_barrier(self.semantics);
             return Ok(Flow::Next);
         }
         Ok(Flow::Wait(Wait::Cluster {

@@ -3,7 +3,7 @@
 use super::form::Form;
 use super::integer::each;
 use super::types::Ty;
-use super::{Op, lanes};
+use super::{Taint, Op, lanes};
 use crate::error::LoadError;
 
 type Decoded = Result<Op, LoadError>;
@@ -25,8 +25,20 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     }
 }
 
+/// Logic; zero decides `and` and all ones decide `or`, whatever is undefined in the other operand.
 fn logic(f: &mut Form<'_>) -> Decoded {
-    let ty = f.ty()?;
+    let (opcode, ty) = (f.opcode(), f.ty()?);
+    let op = bitwise(f, ty)?;
+    let value = match opcode {
+        "and" => 0,
+        "or" => super::truncate(u64::MAX, ty.bits()),
+        _ => return Ok(op),
+    };
+    let (a, b) = (f.src(1, ty)?, f.src(2, ty)?);
+    Ok(lanes::with_taint(op, Taint::Absorbing { a, b, value }))
+}
+
+fn bitwise(f: &mut Form<'_>, ty: Ty) -> Decoded {
     match (f.opcode(), ty) {
         ("and", Ty::Pred) => f.map2(|a: bool, b: bool| a & b),
         ("or", Ty::Pred) => f.map2(|a: bool, b: bool| a | b),

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 
 use super::form::{Dst, Form};
 use super::types::{Two, Ty, Value};
-use super::{Execute, Op, Src, lanes};
+use super::{Execute, Op, Src, Taint, lanes};
 use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, Step};
 
@@ -25,13 +25,14 @@ fn select(f: &mut Form<'_>) -> Decoded {
     let ty = f.ty()?;
     let (d, a, b) = (f.dst(0)?, f.src(1, ty)?, f.src(2, ty)?);
     let (p, negated) = f.pred(3)?;
-    Ok(lanes::map3(
+    let op = lanes::map3(
         d,
         a,
         b,
         p,
         move |a: u64, b: u64, p: bool| if p != negated { a } else { b },
-    ))
+    );
+    Ok(lanes::with_taint(op, Taint::Select { a, b, p, negated }))
 }
 
 /// `slct d, a, b, c`: a if c >= 0.
@@ -195,6 +196,15 @@ impl Execute for SetPredicate {
             step.set(q.slot, &std::array::from_fn(|i| result(i, !holds[i])));
         }
         Ok(Flow::Next)
+    }
+
+    fn taint(&self) -> Taint {
+        let (c, value) = match self.c {
+            Some((c, negated, Combine::And)) => (c, u64::from(negated)),
+            Some((c, negated, Combine::Or)) => (c, u64::from(!negated)),
+            _ => return Taint::Lanewise,
+        };
+        Taint::Absorbing { a: c, b: c, value }
     }
 }
 

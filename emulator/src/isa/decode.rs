@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::form::{Form, Symbols};
 use super::types::Ty;
-use super::{Instruction, SINK, Slot, Special, Src, decode_instruction};
+use super::{Instruction, SINK, Slot, Special, Src, Taint, decode_instruction};
 use crate::error::{LoadError, LoadErrorKind};
 use crate::ptx::Position;
 use crate::ptx::ast::{self, Statement};
@@ -224,13 +224,19 @@ impl<'a> Decoder<'a> {
         let mut form = Form::new(written, self);
         let op = decode_instruction(&mut form)?;
         form.finish()?;
+        let operands = form.operands();
         if let Some(error) = self.missing_label.take() {
             return Err(error);
         }
         self.instructions.push(Instruction {
             line: written.at.line,
             guard,
+            taint: match op.taint() {
+                Taint::Lanewise if super::is_strict(&written.opcode) => Taint::Strict,
+                other => other,
+            },
             op,
+            operands,
         });
         Ok(())
     }
@@ -246,6 +252,8 @@ impl<'a> Decoder<'a> {
             line: self.at.line,
             guard: None,
             op: super::control::exit(),
+            operands: Default::default(),
+            taint: Taint::Lanewise,
         });
         let couples_clusters = self.instructions.iter().any(|i| i.op.couples_clusters());
         Ok(Code {

@@ -1,72 +1,109 @@
 //! Fences, `membar` and `griddepcontrol` (PTX ISA, 9.7.13.4 on; brief, 4.3).
 //!
-//! The machine executes one instruction at a time on one memory, so fences have nothing to do; they are checked for form.
-//! They are objects all the same, so that a check of proxies and races can hook in here.
+//! The machine executes one instruction at a time on one memory, so fences change no values; they count for the checks.
 
 use super::control::Nothing;
 use super::form::Form;
 use super::memory::scope;
 use super::types::Ty;
-use super::{Collective, Op};
+use super::{Collective, Execute, Op};
+use crate::check::Fence;
 use crate::error::LoadError;
+use crate::machine::{FaultKind, Flow, Step};
 
 type Decoded = Result<Op, LoadError>;
 
 pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     match f.opcode() {
-        "membar" => {
-            f.require(
-                "a level such as .cta",
-                &[("cta", ()), ("gl", ()), ("sys", ()), ("proxy", ())],
-            )?;
-            f.ignore(&["alias", "async", "async.global"]);
-        }
+        "membar" => membar(f),
         "griddepcontrol" => {
             f.require(
                 "`.wait` or `.launch_dependents`",
                 &[("wait", ()), ("launch_dependents", ())],
             )?;
+            Ok(Box::new(Nothing {
+                collective: Collective::None,
+            }))
         }
-        _ => fence(f)?,
+        _ => fence(f),
     }
-    Ok(Box::new(Nothing {
-        collective: Collective::None,
-    }))
 }
 
-fn fence(f: &mut Form<'_>) -> Result<(), LoadError> {
+struct Order(Fence);
+
+impl Execute for Order {
+    fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
+        step.fence(self.0);
+        Ok(Flow::Next)
+    }
+}
+
+/// The instruction that is this fence and nothing else.
+pub(super) fn of(fence: Fence) -> Op {
+    Box::new(Order(fence))
+}
+
+const ALL_PROXIES: Fence = Fence::Proxy {
+    shared: true,
+    global: true,
+};
+
+fn membar(f: &mut Form<'_>) -> Decoded {
+    let levels = [
+        ("cta", Fence::Both),
+        ("gl", Fence::Both),
+        ("sys", Fence::Both),
+        ("proxy", ALL_PROXIES),
+    ];
+    let fence = f.require("a level such as .cta", &levels)?;
+    f.ignore(&["alias", "async", "async.global"]);
+    Ok(of(fence))
+}
+
+fn fence(f: &mut Form<'_>) -> Decoded {
     if f.take("proxy") {
         return proxy(f);
     }
     if f.take("mbarrier_init") {
         f.require("`.release.cluster`", &[("release", ())])?;
         scope(f);
-        return Ok(());
+        return Ok(of(Fence::BarrierInit));
     }
-    f.ignore(&["sc", "acq_rel", "acquire", "release"]);
+    let orders = [
+        ("sc", Fence::Both),
+        ("acq_rel", Fence::Both),
+        ("acquire", Fence::Acquire),
+        ("release", Fence::Release),
+    ];
+    let fence = f.choose(&orders).unwrap_or(Fence::Both);
     f.ignore(&[
         "sync_restrict::shared::cta",
         "sync_restrict::shared::cluster",
     ]);
     scope(f);
-    Ok(())
+    Ok(of(fence))
 }
 
-fn proxy(f: &mut Form<'_>) -> Result<(), LoadError> {
+fn proxy(f: &mut Form<'_>) -> Decoded {
     let kinds = [
-        ("alias", ()),
-        ("async", ()),
-        ("async::generic", ()),
-        ("tensormap::generic", ()),
+        ("alias", None),
+        ("async", Some(ALL_PROXIES)),
+        ("async::generic", Some(ALL_PROXIES)),
+        ("tensormap::generic", Some(Fence::Map)),
     ];
-    f.require("a proxy that is implemented", &kinds)?;
-    f.ignore(&[
-        "acquire",
-        "release",
-        "global",
-        "shared::cta",
-        "shared::cluster",
-    ]);
+    let mut fence = f.require("a proxy that is implemented", &kinds)?;
+    let release = f.choose(&[("acquire", false), ("release", true)]);
+    let spaces = [
+        ("global", false),
+        ("shared::cta", true),
+        ("shared::cluster", true),
+    ];
+    if let (Some(shared), Some(Fence::Proxy { .. })) = (f.choose(&spaces), fence) {
+        fence = Some(Fence::Proxy {
+            shared,
+            global: !shared,
+        });
+    }
     f.ignore(&[
         "sync_restrict::shared::cta",
         "sync_restrict::shared::cluster",
@@ -76,5 +113,12 @@ fn proxy(f: &mut Form<'_>) -> Result<(), LoadError> {
         f.addr(0)?;
         f.src(1, Ty::B32)?;
     }
-    Ok(())
+    // The release side of the tensormap proxy publishes nothing by itself: the acquire side is what is checked.
+    let nothing = fence.is_none() || fence == Some(Fence::Map) && release == Some(true);
+    match fence {
+        Some(fence) if !nothing => Ok(of(fence)),
+        _ => Ok(Box::new(Nothing {
+            collective: Collective::None,
+        })),
+    }
 }

@@ -2,8 +2,10 @@
 //!
 //! Whatever a family does not take is an error when decoding ends, so that nothing is ignored by accident.
 
+use std::cell::RefCell;
+
 use super::types::{Ty, Value, truncate};
-use super::{Op, SINK, Slot, Special, Src};
+use super::{Op, Operands, SINK, Slot, Special, Src};
 use crate::error::{LoadError, LoadErrorKind};
 use crate::ptx::ast;
 
@@ -43,6 +45,7 @@ pub(crate) struct Form<'a> {
     symbols: &'a mut dyn Symbols,
     modifier_taken: Vec<bool>,
     operand_taken: Vec<bool>,
+    operands: RefCell<Operands>,
 }
 
 type Result<T> = std::result::Result<T, LoadError>;
@@ -56,6 +59,7 @@ impl<'a> Form<'a> {
             symbols,
             modifier_taken,
             operand_taken,
+            operands: RefCell::default(),
         }
     }
 
@@ -142,6 +146,16 @@ impl<'a> Form<'a> {
         Some(value)
     }
 
+    fn note_read(&self, slot: Slot, bits: u32) {
+        let slots = if bits == 128 { slot..slot + 2 } else { slot..slot + 1 };
+        self.operands.borrow_mut().reads.extend(slots);
+    }
+
+    /// The registers that have been taken as operands.
+    pub fn operands(&self) -> Operands {
+        self.operands.borrow().clone()
+    }
+
     /// All modifiers and operands must have been taken.
     pub fn finish(&self) -> Result<()> {
         if let Some(i) = self.modifier_taken.iter().position(|t| !t) {
@@ -186,7 +200,12 @@ impl<'a> Form<'a> {
                 slot: SINK,
                 bits: 64,
             }),
-            ast::Operand::Name(name) => self.register(name).map(|(slot, bits)| Dst { slot, bits }),
+            ast::Operand::Name(name) => {
+                let (slot, bits) = self.register(name)?;
+                let slots = if bits == 128 { slot..slot + 2 } else { slot..slot + 1 };
+                self.operands.borrow_mut().writes.extend(slots);
+                Ok(Dst { slot, bits })
+            }
             _ => Err(self.invalid("the destination must be a register")),
         }
     }
@@ -248,7 +267,8 @@ impl<'a> Form<'a> {
     }
 
     fn named(&mut self, name: &str, offset: i64) -> Result<Src> {
-        if let (Some((slot, _)), 0) = (self.symbols.register(name), offset) {
+        if let (Some((slot, bits)), 0) = (self.symbols.register(name), offset) {
+            self.note_read(slot, bits);
             return Ok(Src::Reg(slot));
         }
         if let Some(value) = self.symbols.variable(name, offset) {
@@ -276,7 +296,11 @@ impl<'a> Form<'a> {
     /// A predicate source: register, `!register` or constant; with what it must be xored.
     pub fn pred(&mut self, i: usize) -> Result<(Src, bool)> {
         match self.operand(i)? {
-            ast::Operand::Not(name) => Ok((Src::Reg(self.register(name)?.0), true)),
+            ast::Operand::Not(name) => {
+                let (slot, bits) = self.register(name)?;
+                self.note_read(slot, bits);
+                Ok((Src::Reg(slot), true))
+            }
             other => Ok((self.src_of(other, Ty::Pred)?, false)),
         }
     }
@@ -337,6 +361,11 @@ impl<'a> Form<'a> {
             _ => true,
         };
         let base = self.src_of(&address.base, if wide { Ty::B64 } else { Ty::B32 })?;
+        if let Src::Reg(_) = base {
+            let mut operands = self.operands.borrow_mut();
+            let slot = operands.reads.pop();
+            operands.addresses.extend(slot);
+        }
         Ok((
             Addr {
                 base,

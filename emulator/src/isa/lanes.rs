@@ -2,7 +2,7 @@
 
 use super::form::Dst;
 use super::types::Value;
-use super::{Execute, Op, Src};
+use super::{Execute, Op, Src, Taint};
 use crate::machine::{FaultKind, Flow, Step};
 
 struct Map1<G> {
@@ -96,4 +96,24 @@ pub(super) fn map3<A: Value, B: Value, C: Value, R: Value>(
         c,
         g: move |a, b, c| g(A::from_word(a), B::from_word(b), C::from_word(c)).word(),
     })
+}
+
+/// An operation that treats undefined values in a way of its own.
+struct WithTaint {
+    op: Op,
+    taint: Taint,
+}
+
+impl Execute for WithTaint {
+    fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
+        self.op.execute(step)
+    }
+
+    fn taint(&self) -> Taint {
+        self.taint.clone()
+    }
+}
+
+pub(super) fn with_taint(op: Op, taint: Taint) -> Op {
+    Box::new(WithTaint { op, taint })
 }

@@ -2,7 +2,7 @@
 
 use super::form::{Addr, Dst, Form};
 use super::types::Ty;
-use super::{Collective, Execute, Op, Src};
+use super::{Collective, Execute, Op, Src, Taint};
 use crate::error::LoadError;
 use crate::machine::{AccessKind, FaultKind, Flow, Space, Step};
 
@@ -110,12 +110,36 @@ impl Execute for Load {
                     std::array::from_fn(|c| u16::from_le_bytes([bytes[2 * c], bytes[2 * c + 1]]));
             }
             step.set(d.slot, &to_fragment(&matrix, self.transpose));
+            if step.state.check.on {
+                self.define(step, i, d.slot, &addresses);
+            }
         }
         Ok(Flow::Next)
     }
 
+    fn taint(&self) -> Taint {
+        Taint::Own
+    }
+
     fn collective(&self) -> Collective {
         Collective::Warp
+    }
+}
+
+impl Load {
+    /// Undefined elements travel as the others do.
+    fn define(&self, step: &mut Step<'_>, i: usize, slot: super::Slot, addresses: &[u64; 32]) {
+        let mut undefined = Matrix::default();
+        for (r, row) in undefined.iter_mut().enumerate() {
+            let at = |c: usize| addresses[i * 8 + r].wrapping_add(2 * c as u64);
+            *row = std::array::from_fn(|c| {
+                u16::from(!step.is_defined(i * 8 + r, self.space, at(c), 2))
+            });
+        }
+        let words = to_fragment(&undefined, self.transpose);
+        let lanes = (0..32).fold(0, |lanes, lane| lanes | u32::from(words[lane] != 0) << lane);
+        let (mask, line) = (step.mask, step.line);
+        step.warp.defined.define(slot, mask, lanes, line);
     }
 }
 
@@ -139,12 +163,33 @@ impl Execute for Store {
                 }
                 step.write(lane, self.space, addresses[lane], AccessKind::Store, &bytes)?;
             }
+            if step.warp.defined.undefined(*src).0 != 0 {
+                self.leave_undefined(step, i, *src, &addresses);
+            }
         }
         Ok(Flow::Next)
     }
 
+    fn taint(&self) -> Taint {
+        Taint::Own
+    }
+
     fn collective(&self) -> Collective {
         Collective::Warp
+    }
+}
+
+impl Store {
+    fn leave_undefined(&self, step: &mut Step<'_>, i: usize, src: Src, addresses: &[u64; 32]) {
+        let (lanes, _) = step.warp.defined.undefined(src);
+        let words = std::array::from_fn(|lane| u64::from(lanes >> lane & 1) * 0x0001_0001);
+        let undefined = from_fragment(&words, self.transpose);
+        for (r, row) in undefined.iter().enumerate() {
+            for c in (0..8).filter(|&c| row[c] != 0) {
+                let at = addresses[i * 8 + r].wrapping_add(2 * c as u64);
+                step.set_defined(i * 8 + r, self.space, at, 2, false);
+            }
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! `mbarrier` (PTX ISA, 9.7.13.15; brief, 4.1).
 
 use super::form::{Addr, Dst, Form};
-use super::memory::scope;
+use super::memory::{scope, semantics};
 use super::types::Ty;
 use super::{Execute, Op, Src, lanes};
+use crate::check::Semantics;
 use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, SharedAddress, Space, Step, Wait, token_pending};
 
@@ -34,12 +35,12 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
             return Err(f.unsupported("`.noComplete` is not implemented"));
         }
     }
-    f.ignore(&["release", "relaxed"]);
+    let semantics = semantics(f);
     scope(f);
     let space = space(f);
     f.ty()?;
     if matches!(action, Action::Arrive | Action::ArriveDrop) {
-        return arrive(f, action, expect, space);
+        return arrive(f, action, expect, space, semantics);
     }
     let addr = f.addr(0)?;
     let count = match action {
@@ -56,6 +57,7 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         count,
         expect: None,
         d: None,
+        semantics,
     }))
 }
 
@@ -87,9 +89,16 @@ struct Operate {
     /// Bytes of `.expect_tx`.
     expect: Option<Src>,
     d: Option<Dst>,
+    semantics: Semantics,
 }
 
-fn arrive(f: &mut Form<'_>, action: Action, expect: bool, space: Space) -> Decoded {
+fn arrive(
+    f: &mut Form<'_>,
+    action: Action,
+    expect: bool,
+    space: Space,
+    semantics: Semantics,
+) -> Decoded {
     let (d, first) = if f.is_address(0) {
         (None, 0)
     } else {
@@ -118,6 +127,7 @@ fn arrive(f: &mut Form<'_>, action: Action, expect: bool, space: Space) -> Decod
         count,
         expect,
         d,
+        semantics,
     }))
 }
 
@@ -149,6 +159,9 @@ impl Operate {
     ) -> Result<u64, FaultKind> {
         let agent = step.agent(lane);
         let state = &mut *step.state;
+        if self.action != Action::Init {
+            state.check.barrier_use(agent, at)?;
+        }
         match self.action {
             Action::Init => state.barrier_init(agent, at, count).map(|()| 0),
             Action::Invalidate => state.barrier_invalidate(agent, at).map(|()| 0),
@@ -162,7 +175,8 @@ impl Operate {
                 if let Some(bytes) = bytes {
                     state.barrier_expect_quietly(agent, at, i64::from(bytes))?;
                 }
-                state.barrier_arrive(agent, at, count, self.action == Action::ArriveDrop)
+                state.check.barrier_arrive(agent, at, self.semantics);
+                state.barrier_arrive(at, count, self.action == Action::ArriveDrop)
             }
         }
     }
@@ -176,11 +190,12 @@ struct WaitPhase {
     space: Space,
     phase: Src,
     parity: bool,
+    semantics: Semantics,
 }
 
 fn wait(f: &mut Form<'_>) -> Decoded {
     let parity = f.take("parity");
-    f.ignore(&["acquire", "relaxed"]);
+    let semantics = semantics(f);
     scope(f);
     let space = space(f);
     f.ty()?;
@@ -198,6 +213,7 @@ fn wait(f: &mut Form<'_>) -> Decoded {
         space,
         phase,
         parity,
+        semantics,
     }))
 }
 
@@ -206,19 +222,30 @@ impl Execute for WaitPhase {
         let (addresses, phases) = (step.addresses(self.addr), step.get(self.phase));
         let mut complete = [0u64; 32];
         let mut waits: Vec<(SharedAddress, u64)> = Vec::new();
+        let mut passed: Vec<(SharedAddress, u32)> = Vec::new();
         for lane in step.lanes() {
             let at = step.shared_address(lane, self.space, addresses[lane])?;
             let agent = step.agent(lane);
+            step.state.check.barrier_use(agent, at)?;
             let awaited = step
                 .state
                 .barrier_phase(agent, at, phases[lane], self.parity)?;
             complete[lane] = u64::from(step.state.phase_complete(at, awaited));
-            if complete[lane] == 0 && !waits.contains(&(at, awaited)) {
+            if complete[lane] != 0 {
+                match passed.iter_mut().find(|(barrier, _)| *barrier == at) {
+                    Some((_, lanes)) => *lanes |= 1 << lane,
+                    None => passed.push((at, 1 << lane)),
+                }
+            } else if !waits.contains(&(at, awaited)) {
                 waits.push((at, awaited));
             }
         }
         let any = step.lanes().any(|lane| complete[lane] != 0);
         if any || step.timed_out {
+            let (rank, warp) = (step.warp.rank, step.warp.index);
+            for (at, lanes) in passed {
+                step.state.check.barrier_passed(rank, warp, lanes, at, self.semantics);
+            }
             step.set(self.p.slot, &complete);
             return Ok(Flow::Next);
         }

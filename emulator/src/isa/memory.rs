@@ -2,7 +2,8 @@
 
 use super::form::{Addr, Dst, Form};
 use super::types::Ty;
-use super::{Execute, Op, Src, sign_extend, truncate};
+use super::{Execute, Op, Src, Taint, sign_extend, truncate};
+use crate::check::{Semantics, Sync};
 use crate::error::LoadError;
 use crate::machine::{AccessKind, FaultKind, Flow, Space, Step};
 
@@ -44,7 +45,17 @@ pub(super) enum Order {
     Release,
 }
 
-fn order(f: &mut Form<'_>) -> Order {
+impl Order {
+    fn sync(self, wide: bool) -> Sync {
+        let semantics = match self {
+            Order::Acquire | Order::Release => Semantics::Strong,
+            _ => Semantics::Relaxed,
+        };
+        Sync { semantics, wide }
+    }
+}
+
+fn order(f: &mut Form<'_>) -> (Order, bool) {
     let orders = [
         ("weak", Order::Weak),
         ("volatile", Order::Relaxed),
@@ -54,13 +65,28 @@ fn order(f: &mut Form<'_>) -> Order {
         ("mmio", Order::Relaxed),
     ];
     let order = f.choose(&orders).unwrap_or(Order::Weak);
-    scope(f);
-    order
+    (order, scope(f))
 }
 
-/// Takes `.cta`, `.cluster`, `.gpu` or `.sys`.
-pub(super) fn scope(f: &mut Form<'_>) {
-    f.choose(&[("cta", ()), ("cluster", ()), ("gpu", ()), ("sys", ())]);
+/// Takes `.relaxed`, or one of the stronger words, which are the default of synchronising instructions.
+pub(super) fn semantics(f: &mut Form<'_>) -> Semantics {
+    let words = [
+        ("relaxed", Semantics::Relaxed),
+        ("acquire", Semantics::Strong),
+        ("release", Semantics::Strong),
+    ];
+    f.choose(&words).unwrap_or(Semantics::Strong)
+}
+
+/// Takes `.cta`, `.cluster`, `.gpu` or `.sys`; true if it reaches beyond the CTA, as it does by default.
+pub(super) fn scope(f: &mut Form<'_>) -> bool {
+    let scopes = [
+        ("cta", false),
+        ("cluster", true),
+        ("gpu", true),
+        ("sys", true),
+    ];
+    f.choose(&scopes).unwrap_or(true)
 }
 
 /// Takes cache operators and eviction hints; returns whether a cache policy operand follows.
@@ -88,12 +114,22 @@ fn vector(f: &mut Form<'_>) -> usize {
     f.choose(&[("v2", 2), ("v4", 4), ("v8", 8)]).unwrap_or(1)
 }
 
+impl Load {
+    fn kind(&self) -> AccessKind {
+        match self.order {
+            Order::Weak => AccessKind::Load,
+            _ => AccessKind::StrongLoad,
+        }
+    }
+}
+
 struct Load {
     dsts: Vec<Dst>,
     addr: Addr,
     space: Space,
     ty: Ty,
     order: Order,
+    wide: bool,
 }
 
 impl Execute for Load {
@@ -105,15 +141,26 @@ impl Execute for Load {
         );
         let total = size * self.dsts.len();
         let mut out = [[0u64; 32]; 8];
+        let mut undefined = [0u32; 8];
         for lane in step.lanes() {
             let mut bytes = [0u8; 32];
             step.read(
                 lane,
                 self.space,
                 addresses[lane],
-                AccessKind::Load,
+                self.kind(),
                 &mut bytes[..total],
             )?;
+            if step.state.check.on {
+                for (i, lanes) in undefined.iter_mut().enumerate().take(self.dsts.len()) {
+                    let at = addresses[lane].wrapping_add((i * size) as u64);
+                    *lanes |= u32::from(!step.is_defined(lane, self.space, at, size)) << lane;
+                }
+            }
+            if self.order != Order::Weak {
+                let sync = self.order.sync(self.wide);
+                step.take_over(lane, self.space, addresses[lane], sync);
+            }
             for (value, element) in out.iter_mut().zip(bytes[..total].chunks(size.min(8))) {
                 let mut word = [0; 8];
                 word[..element.len()].copy_from_slice(element);
@@ -127,9 +174,17 @@ impl Execute for Load {
                     values = values.map(|v| truncate(sign_extend(v, self.ty.bits()), d.bits));
                 }
                 step.set(d.slot + word as u32, &values);
+                let (mask, line) = (step.mask, step.line);
+                step.warp
+                    .defined
+                    .define(d.slot + word as u32, mask, undefined[i], line);
             }
         }
         Ok(Flow::Next)
+    }
+
+    fn taint(&self) -> Taint {
+        Taint::Own
     }
 
     fn couples_clusters(&self) -> bool {
@@ -149,7 +204,7 @@ fn check_vector(f: &Form<'_>, ty: Ty, count: usize, written: usize) -> Result<()
 }
 
 fn load(f: &mut Form<'_>) -> Decoded {
-    let order = order(f);
+    let (order, wide) = order(f);
     let space = space(f);
     let policy = cache_hints(f);
     let count = vector(f);
@@ -172,6 +227,7 @@ fn load(f: &mut Form<'_>) -> Decoded {
         space,
         ty,
         order,
+        wide,
     }))
 }
 
@@ -180,6 +236,8 @@ struct Store {
     addr: Addr,
     space: Space,
     ty: Ty,
+    order: Order,
+    wide: bool,
 }
 
 impl Execute for Store {
@@ -190,6 +248,10 @@ impl Execute for Store {
             self.ty.bits().div_ceil(64) as usize,
         );
         let total = size * self.srcs.len();
+        let kind = match self.order {
+            Order::Weak => AccessKind::Store,
+            _ => AccessKind::StrongStore,
+        };
         let mut values = [[0u64; 32]; 8];
         for (i, src) in self.srcs.iter().enumerate() {
             values[i * words] = step.get(*src);
@@ -206,11 +268,25 @@ impl Execute for Store {
                 lane,
                 self.space,
                 addresses[lane],
-                AccessKind::Store,
+                kind,
                 &bytes[..total],
             )?;
+            if step.state.check.on {
+                for (i, src) in self.srcs.iter().enumerate() {
+                    let at = addresses[lane].wrapping_add((i * size) as u64);
+                    step.stored(lane, self.space, at, size, *src)?;
+                }
+            }
+            if self.order != Order::Weak {
+                let sync = self.order.sync(self.wide);
+                step.pass_on(lane, self.space, addresses[lane], sync);
+            }
         }
         Ok(Flow::Next)
+    }
+
+    fn taint(&self) -> Taint {
+        Taint::Own
     }
 }
 
@@ -218,7 +294,7 @@ fn store(f: &mut Form<'_>) -> Decoded {
     if f.take("async") {
         return Err(f.unsupported("st.async is not implemented"));
     }
-    order(f);
+    let (order, wide) = order(f);
     let space = space(f);
     let policy = cache_hints(f);
     let count = vector(f);
@@ -237,6 +313,8 @@ fn store(f: &mut Form<'_>) -> Decoded {
         addr,
         space,
         ty,
+        order,
+        wide,
     }))
 }
 

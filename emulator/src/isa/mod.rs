@@ -81,6 +81,11 @@ pub(crate) trait Execute: Send + Sync {
         Collective::None
     }
 
+    /// What it does with undefined values, unless its opcode is strict.
+    fn taint(&self) -> Taint {
+        Taint::Lanewise
+    }
+
     /// Turns label ids into instruction indices, once all are known.
     fn resolve(&mut self, _places: &[u32]) {}
 
@@ -99,6 +104,45 @@ pub(crate) struct Instruction {
     /// Predicate register and the value it must have.
     pub guard: Option<(Slot, bool)>,
     pub op: Op,
+    pub operands: Operands,
+    pub taint: Taint,
+}
+
+/// The registers of an instruction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Operands {
+    pub reads: Vec<Slot>,
+    /// Read as addresses.
+    pub addresses: Vec<Slot>,
+    pub writes: Vec<Slot>,
+}
+
+/// What an instruction does with undefined values.
+#[derive(Clone, Debug)]
+pub(crate) enum Taint {
+    /// A lane's results are undefined if one of its operands is.
+    Lanewise,
+    /// Only the selected operand counts: a if p, else b.
+    Select {
+        a: Src,
+        b: Src,
+        p: Src,
+        negated: bool,
+    },
+    /// A result is defined where a or b is and decides it alone, by being this value.
+    Absorbing { a: Src, b: Src, value: u64 },
+    /// Operands must be defined, results are.
+    Strict,
+    /// The instruction says itself, when it executes.
+    Own,
+}
+
+/// The opcodes whose operands decide something.
+fn is_strict(opcode: &str) -> bool {
+    matches!(
+        opcode,
+        "atom" | "red" | "bar" | "barrier" | "mbarrier" | "cp" | "brx" | "tensormap" | "tcgen05" | "wgmma"
+    )
 }
 
 /// Decodes one instruction by handing it to its family.

@@ -2,11 +2,11 @@
 //!
 //! What the operations compute is the engine's; when they happen is the machine's; this file reads their text.
 
-use super::control::Nothing;
 use super::form::{Addr, Form};
 use super::integer::slots;
 use super::types::Ty;
-use super::{Collective, Execute, Op, Slot, Src};
+use super::{Collective, Execute, Op, Slot, Src, Taint};
+use crate::check::Fence;
 use crate::engine::descriptor::{CtaGroup, Kind, ScaleVector};
 use crate::engine::mma::{AOperand, Mma, ScaleOperands};
 use crate::engine::tensor_memory::{Access, AccessShape, CopyShape, Decompression};
@@ -16,15 +16,12 @@ use crate::machine::{AccessKind, FaultKind, Flow, Space, Step, Wait, Work};
 type Decoded = Result<Op, LoadError>;
 
 pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
-    if f.choose(&[
-        ("fence::before_thread_sync", ()),
-        ("fence::after_thread_sync", ()),
-    ])
-    .is_some()
-    {
-        return Ok(Box::new(Nothing {
-            collective: Collective::None,
-        }));
+    let fences = [
+        ("fence::before_thread_sync", Fence::TensorBefore),
+        ("fence::after_thread_sync", Fence::TensorAfter),
+    ];
+    if let Some(fence) = f.choose(&fences) {
+        return Ok(super::fence::of(fence));
     }
     type Decode = fn(&mut Form<'_>) -> Decoded;
     let kinds: [(&str, Decode); 10] = [
@@ -82,13 +79,14 @@ impl Execute for Alloc {
         {
             None => Ok(Flow::Wait(Wait::Columns { columns })),
             Some(address) => {
+                step.state.check.tensor_allocated(rank as u32, address, columns);
                 let lane = step.mask.trailing_zeros() as usize;
                 let at = step.addresses(self.addr)[lane];
                 step.write(
                     lane,
                     self.space,
                     at,
-                    AccessKind::Store,
+                    AccessKind::Allocation,
                     &address.to_le_bytes(),
                 )?;
                 Ok(Flow::Next)
@@ -129,6 +127,10 @@ impl Execute for Dealloc {
         tensor
             .deallocate(address, columns)
             .map_err(|e| FaultKind::engine(e.into()))?;
+        let agent = step.agent(step.mask.trailing_zeros() as usize & 31);
+        step.state
+            .check
+            .tensor_deallocated(agent, step.mask, address, columns)?;
         step.state.progress += 1;
         Ok(Flow::Next)
     }
@@ -198,6 +200,10 @@ impl Execute for Transfer {
             step.tensor_store(self.access, address, &self.sources)?;
         }
         Ok(Flow::Next)
+    }
+
+    fn taint(&self) -> Taint {
+        Taint::Own
     }
 
     fn collective(&self) -> Collective {

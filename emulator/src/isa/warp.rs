@@ -2,7 +2,7 @@
 
 use super::form::{Dst, Form};
 use super::types::{Ty, Value};
-use super::{Collective, Execute, Op, Src};
+use super::{Taint, Collective, Execute, Op, Src};
 use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, Step};
 
@@ -41,12 +41,17 @@ struct Exchange<G> {
     p: Option<Dst>,
     sources: Vec<Src>,
     members: Src,
+    /// Moves its first source between lanes.
+    moves: bool,
     g: G,
 }
 
 impl<G: Fn(&[[u64; 32]], u32) -> ([u64; 32], [u64; 32]) + Send + Sync> Execute for Exchange<G> {
     fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
         let sources: Vec<_> = self.sources.iter().map(|s| step.get(*s)).collect();
+        if step.state.check.on {
+            self.define(step, &sources);
+        }
         let (d, p) = (self.g)(&sources, step.mask);
         step.set(self.d.slot, &d);
         if let Some(slot) = self.p {
@@ -57,6 +62,37 @@ impl<G: Fn(&[[u64; 32]], u32) -> ([u64; 32], [u64; 32]) + Send + Sync> Execute f
 
     fn collective(&self) -> Collective {
         Collective::Members(self.members)
+    }
+
+    fn taint(&self) -> Taint {
+        Taint::Own
+    }
+}
+
+impl<G: Fn(&[[u64; 32]], u32) -> ([u64; 32], [u64; 32])> Exchange<G> {
+    /// A shuffle passes undefined values from lane to lane as it passes the others; elsewhere one spoils all.
+    fn define(&self, step: &mut Step<'_>, sources: &[[u64; 32]]) {
+        let registers = &step.warp.defined;
+        let (mut undefined, mut origin) = (0, 0);
+        for src in &self.sources {
+            let (lanes, from) = registers.undefined(*src);
+            undefined |= lanes & step.mask;
+            origin = origin.max(from);
+        }
+        let lanes = if self.moves && undefined != 0 {
+            let mut moved = sources.to_vec();
+            moved[0] = std::array::from_fn(|lane| u64::from(undefined >> lane & 1));
+            let (d, _) = (self.g)(&moved, step.mask);
+            (0..32).fold(0, |lanes, lane| lanes | u32::from(d[lane] != 0) << lane)
+        } else if undefined != 0 {
+            u32::MAX
+        } else {
+            0
+        };
+        let slots = [Some(self.d), self.p].into_iter().flatten();
+        for slot in slots {
+            step.warp.defined.define(slot.slot, step.mask, lanes, origin);
+        }
     }
 }
 
@@ -114,6 +150,7 @@ fn shuffle(f: &mut Form<'_>) -> Decoded {
         p,
         sources,
         members,
+        moves: true,
         g,
     }))
 }
@@ -148,6 +185,7 @@ fn vote(f: &mut Form<'_>) -> Decoded {
         p: None,
         sources: vec![a],
         members,
+        moves: false,
         g,
     }))
 }
@@ -178,6 +216,7 @@ fn matching(f: &mut Form<'_>) -> Decoded {
         p,
         sources: vec![a],
         members,
+        moves: false,
         g,
     }))
 }
@@ -198,6 +237,7 @@ fn elect(f: &mut Form<'_>) -> Decoded {
         p,
         sources: Vec::new(),
         members,
+        moves: false,
         g,
     }))
 }
@@ -248,6 +288,7 @@ fn reduce(f: &mut Form<'_>) -> Decoded {
         p: None,
         sources: vec![a],
         members,
+        moves: false,
         g,
     }))
 }

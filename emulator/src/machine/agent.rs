@@ -1,7 +1,6 @@
 //! Who acts: every access to memory and every asynchronous operation carries the thread and the PTX line behind it.
 //!
-//! Checks that need to know both parties (races, missing proxy fences) belong where agents meet memory:
-//! `ClusterState::shared_read`, `shared_write`, and the global accesses of `Step` and `asynchronous`.
+//! The checks that name both parties (`crate::check`) hook in where agents meet memory.
 
 /// A thread of a cluster, at a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +24,13 @@ impl Agent {
 pub(crate) enum AccessKind {
     Load,
     Store,
+    /// Relaxed, acquire, release or volatile: does not race with its like.
+    StrongLoad,
+    StrongStore,
     Atomic,
-    /// By the asynchronous proxy.
+    /// By a whole warp, of the address of allocated tensor memory.
+    Allocation,
+    /// By an asynchronous operation, which is checked when it is issued.
     AsyncLoad,
     AsyncStore,
 }

@@ -3,13 +3,15 @@
 //! Ordering rules (brief, 2.6; PTX ISA, 9.7.16.6): among the `tcgen05` operations of one thread everything stays in
 //! order, except that two MMAs on different accumulators may swap. `mma` before `cp` is not in the ISA's list of
 //! pipelined pairs; it is treated as ordered because every production compiler overwrites scale columns that way.
-//! A commit follows everything before it. Copies have no order among each other.
+//! A commit follows everything before it. Between threads it is `tcgen05.fence` that orders. Copies have no order among
+//! each other.
 
 use super::agent::{AccessKind, Agent};
 use super::cluster::ClusterState;
 use super::fault::{Fault, FaultKind, Site};
 use super::launch::Grid;
 use super::mbarrier::SharedAddress;
+use crate::check::{Ticket, multiply, require};
 use crate::engine::descriptor::{CtaGroup, SharedMatrix};
 use crate::engine::mma::{self, Mma};
 use crate::engine::tensor_map::TensorMap;
@@ -95,6 +97,8 @@ pub(crate) struct AsyncOp {
     pub agent: Agent,
     /// The thread's group counter when it was issued.
     pub group: u32,
+    /// What the checks remember of it, if they are on.
+    pub ticket: Option<Ticket>,
     pub work: Work,
 }
 
@@ -155,7 +159,7 @@ impl Work {
     }
 
     /// The barriers that hear of the completion.
-    fn signals(&self, agent: Agent) -> Vec<SharedAddress> {
+    pub fn signals(&self) -> Vec<SharedAddress> {
         match self {
             Work::TensorLoad {
                 dst,
@@ -173,16 +177,13 @@ impl Work {
                 .collect(),
             Work::BulkShared { barrier, .. } | Work::SmallArrive { barrier } => vec![*barrier],
             Work::Commit { barrier, mask, .. } => targets(*barrier, *mask).collect(),
-            _ => {
-                let _ = agent;
-                Vec::new()
-            }
+            _ => Vec::new(),
         }
     }
 }
 
 /// The CTAs a copy or signal goes to: the same offset in every CTA of the mask, or just the one.
-fn targets(at: SharedAddress, mask: Option<u16>) -> impl Iterator<Item = SharedAddress> {
+pub(crate) fn targets(at: SharedAddress, mask: Option<u16>) -> impl Iterator<Item = SharedAddress> {
     let mask = mask.map_or(1 << at.rank, u32::from);
     (0..16)
         .filter(move |rank| mask >> rank & 1 != 0)
@@ -215,7 +216,8 @@ impl AsyncOp {
     /// True if `self` may only happen after `earlier`.
     fn follows(&self, earlier: &AsyncOp) -> bool {
         if self.agent.thread() != earlier.agent.thread() {
-            return false;
+            let tickets = self.ticket.as_ref().zip(earlier.ticket.as_ref());
+            return self.work.is_tensor_core() && tickets.is_some_and(|(a, b)| a.follows(b));
         }
         match (&self.work, &earlier.work) {
             (Work::Multiply(a), Work::Multiply(b)) => a.d == b.d || a.group != b.group,
@@ -267,7 +269,7 @@ impl ClusterState {
     pub fn oldest_signalling(&self, barriers: &[SharedAddress]) -> Option<usize> {
         self.queue.iter().position(|op| {
             op.work
-                .signals(op.agent)
+                .signals()
                 .iter()
                 .any(|b| barriers.contains(b))
         })
@@ -287,15 +289,16 @@ impl ClusterState {
     /// Executes an operation now.
     pub fn run(&mut self, grid: &Grid<'_>, op: &AsyncOp) -> Result<(), Fault> {
         self.progress += 1;
-        self.perform(grid, op.agent, &op.work).map_err(|kind| {
+        self.perform(grid, op).map_err(|kind| {
             let site = self.site(op.agent);
             self.blame = Some(site.clone());
             Fault { kind, site }
         })
     }
 
-    fn perform(&mut self, grid: &Grid<'_>, agent: Agent, work: &Work) -> Result<(), FaultKind> {
-        match work {
+    fn perform(&mut self, grid: &Grid<'_>, op: &AsyncOp) -> Result<(), FaultKind> {
+        let (agent, ticket) = (op.agent, op.ticket.as_ref());
+        match &op.work {
             Work::TensorLoad {
                 map,
                 coordinates,
@@ -306,9 +309,10 @@ impl ClusterState {
                 mask,
                 pair,
             } => {
-                for to in targets(*dst, *mask) {
+                for (index, to) in targets(*dst, *mask).enumerate() {
                     let bytes =
                         self.tensor_load(grid, agent, map, &coordinates[..*count], *mode, to)?;
+                    self.check.copy_arrived(ticket, index);
                     self.barrier_expect(
                         agent,
                         barrier_of(to, *barrier, *mask, *pair),
@@ -323,7 +327,7 @@ impl ClusterState {
                 count,
                 mode,
                 src,
-            } => self.tensor_store(grid, map, &coordinates[..*count], *mode, *src),
+            } => self.tensor_store(grid, agent, map, &coordinates[..*count], *mode, *src),
             Work::BulkLoad {
                 dst,
                 src,
@@ -332,7 +336,7 @@ impl ClusterState {
                 mask,
             } => {
                 check_bulk(*src, *bytes)?;
-                for to in targets(*dst, *mask) {
+                for (index, to) in targets(*dst, *mask).enumerate() {
                     self.check_shared(to, *bytes, 16)?;
                     self.check_shared_write(to, *bytes)?;
                     let start = to.offset as usize;
@@ -341,6 +345,8 @@ impl ClusterState {
                         &mut self.ctas[to.rank as usize].shared[start..start + *bytes as usize],
                     )?;
                     self.counts.bytes_loaded += u64::from(*bytes);
+                    self.check.initialised[to.rank as usize].set(to.offset, *bytes, true);
+                    self.check.copy_arrived(ticket, index);
                     self.barrier_expect(
                         agent,
                         barrier_of(to, *barrier, *mask, false),
@@ -362,11 +368,13 @@ impl ClusterState {
                     .shared_read(agent, *src, AccessKind::AsyncLoad, *bytes)?
                     .to_vec();
                 self.shared_write(agent, *dst, AccessKind::AsyncStore, &data)?;
+                self.check.copy_arrived(ticket, 0);
                 self.barrier_expect(agent, *barrier, -i64::from(*bytes))
             }
             Work::BulkStore { dst, src, bytes } => {
                 check_bulk(*dst, *bytes)?;
                 self.check_shared(*src, *bytes, 16)?;
+                self.check_defined(agent, *src, *bytes)?;
                 grid.global.write(
                     *dst,
                     self.shared_read(agent, *src, AccessKind::AsyncLoad, *bytes)?,
@@ -390,12 +398,22 @@ impl ClusterState {
                 self.shared_write(agent, *dst, AccessKind::AsyncStore, &data[..*size as usize])
             }
             Work::SmallArrive { barrier } => {
-                self.barrier_arrive(agent, *barrier, 1, false).map(|_| ())
+                self.check.completion_arrived(ticket, *barrier);
+                self.barrier_arrive(*barrier, 1, false).map(|_| ())
             }
             Work::Commit { barrier, mask, .. } => {
-                targets(*barrier, *mask).try_for_each(|to| self.barrier_commit(agent, to))
+                targets(*barrier, *mask).try_for_each(|to| {
+                    self.check.completion_arrived(ticket, to);
+                    self.barrier_commit(to)
+                })
             }
-            Work::Multiply(mma) => self.multiply(agent, mma),
+            Work::Multiply(mma) => {
+                self.multiply(agent, mma)?;
+                if self.check.on {
+                    multiply(&mut self.check.initialised, mma, agent.rank, agent.line);
+                }
+                Ok(())
+            }
             Work::TensorCopy {
                 group,
                 shape,
@@ -406,6 +424,9 @@ impl ClusterState {
                 let matrix =
                     SharedMatrix::decode_sm100(*matrix).map_err(|e| FaultKind::engine(e.into()))?;
                 for rank in self.group_ranks(agent, *group)? {
+                    if self.check.on {
+                        self.check.initialised[rank].copy(*shape, *address, &matrix, agent.line);
+                    }
                     let cta = &mut self.ctas[rank];
                     cta.tensor
                         .copy(*shape, *decompression, *address, &cta.shared, &matrix)
@@ -480,6 +501,7 @@ impl ClusterState {
         self.check_shared_write(to, copy.shared_bytes())?;
         let shared = &mut self.ctas[to.rank as usize].shared;
         copy.load(shared, |address, out| grid.global.read(address, out))?;
+        self.check.initialised[to.rank as usize].set(to.offset, copy.shared_bytes(), true);
         let bytes = copy.transaction_bytes();
         self.counts.bytes_loaded += u64::from(bytes);
         Ok(bytes)
@@ -488,6 +510,7 @@ impl ClusterState {
     fn tensor_store(
         &mut self,
         grid: &Grid<'_>,
+        agent: Agent,
         map: &TensorMap,
         coordinates: &[i32],
         mode: BoxMode,
@@ -503,6 +526,13 @@ impl ClusterState {
             shared.len() as u32,
             Direction::Store,
         )?;
+        for piece in copy.pieces() {
+            let at = SharedAddress {
+                offset: piece.shared,
+                ..from
+            };
+            self.check_defined(agent, at, piece.len)?;
+        }
         let mut stored = 0;
         copy.store(shared, |address, bytes| {
             stored += bytes.len() as u64;
@@ -510,6 +540,17 @@ impl ClusterState {
         })?;
         self.counts.bytes_stored += stored;
         Ok(())
+    }
+
+    /// What leaves for global memory must be defined.
+    fn check_defined(&self, agent: Agent, at: SharedAddress, len: u32) -> Result<(), FaultKind> {
+        if !self.check.on || self.check.initialised[at.rank as usize].is_set(at.offset, len) {
+            return Ok(());
+        }
+        let lanes = (1 << agent.lane, agent.line);
+        require(lanes, u32::MAX, "the source of a copy to global memory", &|| {
+            self.site(agent)
+        })
     }
 
     // ---- groups
@@ -536,19 +577,20 @@ impl ClusterState {
         agent: Agent,
         bulk: bool,
         keep: u32,
-        _read: bool,
+        read: bool,
     ) -> Result<(), FaultKind> {
         let committed = self
             .groups
             .get(&(agent.thread(), bulk))
             .copied()
             .unwrap_or(0);
-        self.complete_groups(grid, agent, bulk, committed.saturating_sub(keep))
+        self.complete_groups(grid, agent, bulk, committed.saturating_sub(keep), read)
     }
 
     /// Completes every `cp.async` of the thread, committed or not.
     pub fn wait_all(&mut self, grid: &Grid<'_>, agent: Agent) -> Result<(), FaultKind> {
-        self.complete_groups(grid, agent, false, u32::MAX)
+        let open = self.groups.get(&(agent.thread(), false)).copied();
+        self.complete_groups(grid, agent, false, open.unwrap_or(0) + 1, false)
     }
 
     /// Completes the thread's groups with numbers below `limit`.
@@ -558,7 +600,9 @@ impl ClusterState {
         agent: Agent,
         bulk: bool,
         limit: u32,
+        read: bool,
     ) -> Result<(), FaultKind> {
+        self.check.groups_completed(agent, bulk, limit, read);
         let due = |op: &AsyncOp| {
             op.agent.thread() == agent.thread()
                 && op.work.group_kind() == Some(bulk)
@@ -571,7 +615,7 @@ impl ClusterState {
     }
 }
 
-fn box_copy(
+pub(crate) fn box_copy(
     map: &TensorMap,
     coordinates: &[i32],
     mode: BoxMode,

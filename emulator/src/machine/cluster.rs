@@ -1,13 +1,17 @@
 //! The memories and barriers of a cluster of CTAs: everything its warps share.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use super::agent::{AccessKind, Agent};
 use super::asynchronous::AsyncOp;
+use super::device::Checks;
 use super::fault::{FaultKind, Site};
 use super::launch::Grid;
 use super::mbarrier::{Mbarrier, SharedAddress};
 use super::schedule::{Policy, Schedule};
+use crate::check::{Check, Gang, digest};
 use crate::engine::tensor_memory::TensorMemory;
 
 /// What every byte of fresh shared memory holds, four at a time: a NaN.
@@ -80,6 +84,8 @@ pub(crate) struct ClusterState {
     pub progress: u64,
     /// Where the asynchronous operation that failed was issued, if one did.
     pub blame: Option<Site>,
+    /// Who may touch what, and who has.
+    pub check: Check,
     /// Room for one tensor-memory transfer.
     pub scratch: Vec<u32>,
 }
@@ -121,10 +127,18 @@ impl Cta {
 }
 
 impl ClusterState {
-    pub fn new(ids: Vec<[u32; 3]>, grid: &Grid<'_>, schedule: Schedule, index: u64) -> Self {
+    pub fn new(
+        ids: Vec<[u32; 3]>,
+        grid: &Grid<'_>,
+        schedule: Schedule,
+        index: u64,
+        gang: Rc<RefCell<Gang>>,
+    ) -> Self {
         let warps = grid.block_threads.div_ceil(32);
         let live_threads = grid.block_threads * ids.len() as u32;
+        let on = grid.checks == Checks::All;
         ClusterState {
+            check: Check::new(on, gang, &ids, warps, grid.shared_bytes),
             ctas: ids
                 .into_iter()
                 .map(|id| Cta::new(id, grid.shared_bytes, warps))
@@ -172,13 +186,16 @@ impl ClusterState {
 
     /// All reads of shared memory by threads and copies come through here.
     pub fn shared_read(
-        &self,
-        _: Agent,
+        &mut self,
+        agent: Agent,
         at: SharedAddress,
-        _: AccessKind,
+        kind: AccessKind,
         len: u32,
     ) -> Result<&[u8], FaultKind> {
         self.check_shared(at, len, 1)?;
+        if kind != AccessKind::AsyncLoad {
+            self.check.shared_access(agent, at, len, kind, 0)?;
+        }
         let start = at.offset as usize;
         Ok(&self.ctas[at.rank as usize].shared[start..start + len as usize])
     }
@@ -186,12 +203,17 @@ impl ClusterState {
     /// All writes of shared memory by threads and copies come through here.
     pub fn shared_write(
         &mut self,
-        _: Agent,
+        agent: Agent,
         at: SharedAddress,
-        _: AccessKind,
+        kind: AccessKind,
         bytes: &[u8],
     ) -> Result<(), FaultKind> {
         self.check_shared_write(at, bytes.len() as u32)?;
+        if kind != AccessKind::AsyncStore {
+            self.check
+                .shared_access(agent, at, bytes.len() as u32, kind, digest(bytes))?;
+        }
+        self.check.initialised[at.rank as usize].set(at.offset, bytes.len() as u32, true);
         let start = at.offset as usize;
         self.ctas[at.rank as usize].shared[start..start + bytes.len()].copy_from_slice(bytes);
         Ok(())
@@ -254,7 +276,9 @@ impl ClusterState {
             )));
         }
         let generation = barrier.generation;
-        barrier.complete(expected);
+        if barrier.complete(expected) {
+            self.check.named_completed(rank, id);
+        }
         self.progress += 1;
         Ok(generation)
     }
@@ -273,6 +297,7 @@ impl ClusterState {
         if self.cluster_barrier.arrived > 0 && self.cluster_barrier.arrived >= self.live_threads {
             self.cluster_barrier.arrived = 0;
             self.cluster_barrier.generation += 1;
+            self.check.cluster_completed();
             self.progress += 1;
         }
     }
@@ -282,9 +307,9 @@ impl ClusterState {
         let cta = &mut self.ctas[rank as usize];
         cta.live_warps -= 1;
         let live = cta.live_warps * 32;
-        for barrier in &mut cta.named {
-            if barrier.threads.is_none() && barrier.arrived > 0 {
-                barrier.complete(live);
+        for (id, barrier) in cta.named.iter_mut().enumerate() {
+            if barrier.threads.is_none() && barrier.arrived > 0 && barrier.complete(live) {
+                self.check.named_completed(rank, id as u32);
             }
         }
         self.progress += 1;
@@ -292,13 +317,16 @@ impl ClusterState {
 }
 
 impl NamedBarrier {
-    fn complete(&mut self, expected: u32) {
-        if self.arrived >= expected {
+    /// Starts the next generation if everybody is here.
+    fn complete(&mut self, expected: u32) -> bool {
+        let complete = self.arrived >= expected;
+        if complete {
             self.result = (self.votes, self.arrived);
             self.generation += 1;
             self.arrived = 0;
             self.votes = 0;
             self.threads = None;
         }
+        complete
     }
 }

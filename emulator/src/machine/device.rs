@@ -15,6 +15,18 @@ pub struct DeviceConfig {
     pub sm_count: u32,
     /// Instructions after which a cluster is taken to be in an endless loop.
     pub instruction_limit: u64,
+    /// What is checked beyond what an instruction needs to execute.
+    pub checks: Checks,
+}
+
+/// How much is checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checks {
+    /// Races between accesses, missing fences and waits: every fault that the crate knows.
+    #[default]
+    All,
+    /// Only what an instruction needs in order to execute: faster, for kernels that have been checked.
+    None,
 }
 
 impl Default for DeviceConfig {
@@ -22,6 +34,7 @@ impl Default for DeviceConfig {
         DeviceConfig {
             sm_count: 148,
             instruction_limit: 1 << 34,
+            checks: Checks::All,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::check::{Conflict, Undefined};
 use crate::engine;
 
 /// Where something happened.
@@ -69,6 +70,18 @@ pub enum FaultKind {
     Deadlock(Vec<String>),
     /// A CTA exits while asynchronous operations that it issued, or that touch it, are still in flight.
     InFlight(String),
+    /// Two accesses of which one writes, and nothing orders them. The site is the later party.
+    Race(Box<Conflict>),
+    /// Ordered, but the asynchronous proxy need not see what was written before without `fence.proxy.async`.
+    MissingProxyFence(Box<Conflict>),
+    /// A `tcgen05.ld` or `tcgen05.st` may still be running: `tcgen05.wait` is missing.
+    MissingTensorWait(Box<Conflict>),
+    /// Synchronised, but without the `tcgen05.fence` that makes tensor operations follow.
+    MissingTensorFence(Box<Conflict>),
+    /// The initialisation of an mbarrier is not visible there: `fence.mbarrier_init` is missing.
+    MissingMbarrierFence(Box<Conflict>),
+    /// An undefined value has reached a result.
+    UninitialisedRead(Box<Undefined>),
     /// The program executed `trap`.
     Trap,
     /// More instructions than the device's limit.
@@ -78,6 +91,35 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// The stable name of the kind, for tools.
+    pub fn name(&self) -> &'static str {
+        match self {
+            FaultKind::OutOfBounds { .. } => "out-of-bounds",
+            FaultKind::Misaligned { .. } => "misaligned",
+            FaultKind::Operand(_) => "illegal-operand",
+            FaultKind::Illegal(_) => "illegal-operation",
+            FaultKind::Divergence(_) => "divergence",
+            FaultKind::Mbarrier(_) => "mbarrier-misuse",
+            FaultKind::Barrier(_) => "barrier-misuse",
+            FaultKind::TensorMemoryLeak(_) => "tensor-memory-leak",
+            FaultKind::Deadlock(_) => "deadlock",
+            FaultKind::InFlight(_) => "exit-in-flight",
+            FaultKind::Race(c) => match c.space {
+                "shared" => "race-shared",
+                "tensor" => "race-tensor",
+                _ => "race-global",
+            },
+            FaultKind::MissingProxyFence(_) => "missing-proxy-fence",
+            FaultKind::MissingTensorWait(_) => "missing-tensor-wait",
+            FaultKind::MissingTensorFence(_) => "missing-tensor-fence",
+            FaultKind::MissingMbarrierFence(_) => "missing-mbarrier-fence",
+            FaultKind::UninitialisedRead(_) => "uninitialised-read",
+            FaultKind::Trap => "trap",
+            FaultKind::InstructionLimit(_) => "instruction-limit",
+            FaultKind::Unsupported(_) => "unsupported",
+        }
+    }
+
     pub(crate) fn operand(lane: usize, what: impl Into<String>) -> Self {
         FaultKind::Operand(format!("lane {lane}: {}", what.into()))
     }
@@ -130,6 +172,23 @@ impl fmt::Display for FaultKind {
             FaultKind::InFlight(what) => {
                 write!(f, "exit with asynchronous operations in flight: {what}")
             }
+            FaultKind::Race(c) => write!(f, "data race: {c}, and nothing orders them"),
+            FaultKind::MissingProxyFence(c) => write!(
+                f,
+                "missing proxy fence: {c}, without fence.proxy.async between them"
+            ),
+            FaultKind::MissingTensorWait(c) => {
+                write!(f, "missing tcgen05.wait: {c}, which may not be complete")
+            }
+            FaultKind::MissingTensorFence(c) => write!(
+                f,
+                "missing tcgen05.fence: {c}, synchronised without before_thread_sync and after_thread_sync"
+            ),
+            FaultKind::MissingMbarrierFence(c) => write!(
+                f,
+                "missing fence.mbarrier_init: {c}, without a fence or release that shows it"
+            ),
+            FaultKind::UninitialisedRead(what) => write!(f, "uninitialised read: {what}"),
             FaultKind::Trap => write!(f, "trap"),
             FaultKind::InstructionLimit(limit) => write!(
                 f,

@@ -68,6 +68,11 @@ impl GlobalMemory {
         }
     }
 
+    /// The start of the allocation that holds an address.
+    pub fn base(&self, address: u64) -> Option<u64> {
+        self.find(address, 0).ok().map(|a| a.base)
+    }
+
     /// The allocation nearest to an address, and where the address lies relative to it.
     fn describe_near(&self, address: u64) -> String {
         let distance = |a: &Allocation| {

@@ -1,5 +1,7 @@
 //! Launching: checking the request, splitting the grid into clusters, running them.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -7,10 +9,12 @@ use rayon::prelude::*;
 use super::cluster::Counts;
 use super::fault::{Fault, Stop};
 use super::global::GlobalMemory;
+use super::device::Checks;
 use super::module::{Entry, Module};
 use super::schedule::Schedule;
 use super::scheduler::{Cluster, Turn};
 use super::warp::{Fragment, Warp};
+use crate::check::{Gang, Registers};
 use crate::isa::{Code, LaneMask, Special};
 
 /// A request to run an entry.
@@ -65,6 +69,7 @@ pub(crate) struct Grid<'a> {
     pub local_bytes: u32,
     pub instruction_limit: u64,
     pub sm_count: u32,
+    pub checks: Checks,
 }
 
 fn volume(dims: [u32; 3]) -> u64 {
@@ -122,6 +127,7 @@ impl<'a> Grid<'a> {
             local_bytes: code.local_bytes,
             instruction_limit: config.instruction_limit,
             sm_count: config.sm_count,
+            checks: config.checks,
         })
     }
 
@@ -169,10 +175,17 @@ impl<'a> Grid<'a> {
                     |lane| self.special(*special, ids[rank as usize], rank, cluster_id, w, lane);
                 registers[*slot as usize] = std::array::from_fn(|lane| value(lane as u32));
             }
+            let on = self.checks == Checks::All;
+            let count = if on { self.code.registers } else { 0 };
+            let filled = self.code.specials.iter().map(|(_, slot)| *slot);
+            let defined = Registers::new(count, filled);
+            let local_defined = vec![false; if on { self.local_bytes as usize * 32 } else { 0 }];
             Warp {
                 rank,
                 index: w,
                 registers,
+                defined,
+                local_defined,
                 carry: 0,
                 live,
                 fragments: vec![Fragment {
@@ -256,7 +269,8 @@ impl<'a> Grid<'a> {
             if index > failed.load(Ordering::Relaxed) {
                 return Ok(Counts::default());
             }
-            let result = run_gang(self, vec![Cluster::new(self, schedule, index as u64)]);
+            let gang = Rc::new(RefCell::new(Gang::default()));
+            let result = run_gang(self, vec![Cluster::new(self, schedule, index as u64, gang)]);
             if result.is_err() {
                 failed.fetch_min(index, Ordering::Relaxed);
             }
@@ -277,7 +291,9 @@ impl<'a> Grid<'a> {
     /// Clusters that wait for each other take turns on one thread, as many as a device holds at a time.
     fn run_together(&self, schedule: Schedule) -> Result<Counts, Stop> {
         let resident = (u64::from(self.sm_count) / volume(self.cluster)).max(1);
-        let mut waiting = (0..self.clusters()).map(|index| Cluster::new(self, schedule, index));
+        let shared = Rc::new(RefCell::new(Gang::default()));
+        let mut waiting =
+            (0..self.clusters()).map(|index| Cluster::new(self, schedule, index, shared.clone()));
         let mut gang: Vec<Cluster> = waiting.by_ref().take(resident as usize).collect();
         let mut total = Counts::default();
         while !gang.is_empty() {

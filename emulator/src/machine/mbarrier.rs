@@ -84,6 +84,7 @@ impl ClusterState {
             init_line: agent.line,
             retired: false,
         };
+        self.check.barrier_init(agent, at)?;
         self.ctas[at.rank as usize].insert_barrier(at.offset, barrier);
         self.progress += 1;
         Ok(())
@@ -129,7 +130,6 @@ impl ClusterState {
     /// Arrives `count` times; returns the token of the phase that was current.
     pub fn barrier_arrive(
         &mut self,
-        _: Agent,
         at: SharedAddress,
         count: u32,
         drop: bool,
@@ -153,7 +153,7 @@ impl ClusterState {
     /// The arrival of a commit. Production compilers invalidate a barrier that nobody will wait for again while a commit
     /// may still be on its way to it; a device then only touches eight dead bytes, so as long as they are dead this is
     /// no fault.
-    pub fn barrier_commit(&mut self, agent: Agent, at: SharedAddress) -> Result<(), FaultKind> {
+    pub fn barrier_commit(&mut self, at: SharedAddress) -> Result<(), FaultKind> {
         let barrier = self
             .ctas
             .get(at.rank as usize)
@@ -161,7 +161,7 @@ impl ClusterState {
         if barrier.is_some_and(|b| b.retired) {
             return Ok(());
         }
-        self.barrier_arrive(agent, at, 1, false).map(|_| ())
+        self.barrier_arrive(at, 1, false).map(|_| ())
     }
 
     /// One more arrival is pending in this phase (`cp.async.mbarrier.arrive` without `.noinc`).
@@ -176,6 +176,7 @@ impl ClusterState {
         if barrier.pending == 0 && barrier.tx == 0 {
             barrier.phase += 1;
             barrier.pending = barrier.expected;
+            self.check.barrier_completed(at);
         }
         Ok(())
     }

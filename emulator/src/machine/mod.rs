@@ -16,12 +16,13 @@ mod warp;
 mod warpgroup;
 pub(crate) mod window;
 
-pub(crate) use agent::AccessKind;
-pub(crate) use asynchronous::{BoxMode, Work};
+pub(crate) use agent::{AccessKind, Agent};
+pub(crate) use asynchronous::{BoxMode, Work, box_copy, targets};
 pub use cluster::Counts;
 pub(crate) use cluster::Reduction;
-pub use device::{Device, DeviceConfig};
+pub use device::{Checks, Device, DeviceConfig};
 pub use fault::{Fault, FaultKind, Site, Stop};
+pub(crate) use global::GlobalMemory;
 pub use launch::{Launch, Report};
 pub(crate) use mbarrier::{SharedAddress, token_pending};
 pub use module::{Module, Parameter};

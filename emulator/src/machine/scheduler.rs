@@ -1,5 +1,8 @@
 //! Running clusters: whose turn it is, and what to do when nobody can run.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::cluster::{ClusterState, Counts};
 use super::fault::{Fault, FaultKind, Site};
 use super::launch::Grid;
@@ -7,7 +10,8 @@ use super::mbarrier::SharedAddress;
 use super::schedule::Schedule;
 use super::step::{Flow, Step};
 use super::warp::{Fragment, Wait, Warp};
-use crate::isa::Collective;
+use crate::check::Gang;
+use crate::isa::{Collective, Src};
 
 /// A cluster of CTAs that run together.
 pub(super) struct Cluster {
@@ -33,14 +37,19 @@ enum Ran {
 }
 
 impl Cluster {
-    pub fn new(grid: &Grid<'_>, schedule: Schedule, index: u64) -> Self {
+    pub fn new(
+        grid: &Grid<'_>,
+        schedule: Schedule,
+        index: u64,
+        gang: Rc<RefCell<Gang>>,
+    ) -> Self {
         let ids = grid.cta_ids(index);
         let warps = (0..ids.len() as u32)
             .flat_map(|rank| grid.warps(&ids, rank, index))
             .collect();
         Cluster {
             warps,
-            state: ClusterState::new(ids, grid, schedule, index),
+            state: ClusterState::new(ids, grid, schedule, index, gang),
             timeout_progress: None,
         }
     }
@@ -200,11 +209,16 @@ impl Cluster {
     }
 
     /// The report of a deadlock: everybody who waits, and for what.
+    ///
+    /// It is divergence if some warp's fragments wait for nothing but each other. A collective whose missing lanes
+    /// wait for a barrier is only a victim.
     pub fn deadlock(&self, grid: &Grid<'_>) -> Fault {
         let mut waiting = Vec::new();
         let mut first = None;
         let mut divergent = None;
         for (index, warp) in self.warps.iter().enumerate() {
+            let waits_for_itself = |f: &Fragment| matches!(f.wait, Some(Wait::Converge { .. }));
+            let diverged = warp.fragments.iter().all(waits_for_itself);
             for fragment in &warp.fragments {
                 let site = self.site(grid, index, fragment.pc, None);
                 let text = format!(
@@ -212,7 +226,7 @@ impl Cluster {
                     fragment.mask,
                     describe(&self.state, warp, fragment)
                 );
-                if matches!(fragment.wait, Some(Wait::Converge { .. })) && divergent.is_none() {
+                if diverged && divergent.is_none() {
                     divergent = Some((site.clone(), text.clone()));
                 }
                 first.get_or_insert(site);
@@ -302,6 +316,12 @@ fn run_fragment(
         .guard
         .map_or(mask, |(slot, value)| mask & warp.predicate(slot, value));
     state.counts.instructions += 1;
+    if let Some((slot, _)) = instruction.guard.filter(|_| state.check.on) {
+        let here = || site(warp, state, grid, pc, None);
+        warp.defined
+            .guard(slot, mask, &here)
+            .map_err(|kind| Fault { kind, site: here() })?;
+    }
     if guarded == 0 {
         warp.fragments[index].pc = pc + 1;
         return Ok(Ran::Instruction);
@@ -330,6 +350,27 @@ fn run_fragment(
             }
         }
     }
+    let undefined = if state.check.on {
+        let here = || site(warp, state, grid, pc, None);
+        let equal = |src, value| match src {
+            Src::Reg(slot) => {
+                let register = &warp.registers[slot as usize];
+                (0..32).fold(0, |lanes, l| lanes | u32::from(register[l] == value) << l)
+            }
+            Src::Imm(constant) if constant == value => u32::MAX,
+            _ => 0,
+        };
+        let taken = warp.defined.before(
+            &instruction.operands,
+            &instruction.taint,
+            guarded,
+            &here,
+            equal,
+        );
+        taken.map_err(|kind| Fault { kind, site: here() })?
+    } else {
+        (0, 0)
+    };
     let line = instruction.line;
     let mut step = Step {
         warp,
@@ -350,6 +391,14 @@ fn run_fragment(
             site: state.blame.take().unwrap_or(here),
         }
     })?;
+    if state.check.on {
+        warp.defined.after(
+            &instruction.operands,
+            &instruction.taint,
+            guarded,
+            undefined,
+        );
+    }
     follow(warp, state, index, guarded, flow).map_err(|kind| Fault {
         kind,
         site: site(warp, state, grid, pc, None),

@@ -8,6 +8,7 @@ use super::launch::Grid;
 use super::mbarrier::SharedAddress;
 use super::warp::{Transfer, Wait, Warp};
 use super::window::{self, Window};
+use crate::check::{Extent, Fence, Semantics, Sync, digest, require};
 use crate::engine::tensor_map::TensorMap;
 use crate::engine::tensor_memory::Access;
 use crate::isa::{Addr, Slot, Src, truncate};
@@ -120,6 +121,25 @@ impl Step<'_> {
 
     // ---- memory
 
+    /// A thread has touched global memory. Tensor maps are read by the unit that uses them, behind its own proxy.
+    fn global_access(
+        &mut self,
+        lane: usize,
+        address: u64,
+        len: usize,
+        kind: AccessKind,
+        value: u32,
+    ) -> Result<(), FaultKind> {
+        let agent = self.agent(lane);
+        let extent = Extent::Bytes(address, len as u64);
+        if kind == AccessKind::AsyncLoad {
+            return self.state.check.map_access(agent, extent, self.grid.global);
+        }
+        self.state
+            .check
+            .global_access(agent, extent, self.grid.global, kind, value)
+    }
+
     /// The CTA and offset of a shared address. `.shared::cta` reaches one's own CTA only. Generic addresses may also be
     /// plain shared ones: compilers pass those, zero-extended, to mbarrier operands that are written without a space.
     pub fn shared_address(
@@ -229,7 +249,10 @@ impl Step<'_> {
         self.lane = Some(lane as u32);
         let (space, address) = self.concrete(space, address);
         match space {
-            Space::Global | Space::Generic => self.grid.global.read(address, out),
+            Space::Global | Space::Generic => {
+                self.grid.global.read(address, out)?;
+                self.global_access(lane, address, out.len(), kind, 0)
+            }
             Space::Shared | Space::SharedCluster => {
                 let at = self.shared_address(lane, space, address)?;
                 out.copy_from_slice(self.state.shared_read(
@@ -264,7 +287,8 @@ impl Step<'_> {
         match space {
             Space::Global | Space::Generic => {
                 self.state.counts.bytes_stored += bytes.len() as u64;
-                self.grid.global.write(address, bytes)
+                self.grid.global.write(address, bytes)?;
+                self.global_access(lane, address, bytes.len(), kind, digest(bytes))
             }
             Space::Shared | Space::SharedCluster => {
                 let at = self.shared_address(lane, space, address)?;
@@ -279,6 +303,105 @@ impl Step<'_> {
                 lane,
                 format!("{} memory cannot be written", name(space)),
             )),
+        }
+    }
+
+    // ---- what is defined
+
+    /// Whether bytes that a lane has read hold defined values. Global memory counts as defined.
+    pub fn is_defined(&mut self, lane: usize, space: Space, address: u64, len: usize) -> bool {
+        let (space, address) = self.concrete(space, address);
+        match space {
+            Space::Shared | Space::SharedCluster => {
+                let at = self.shared_address(lane, space, address);
+                at.is_ok_and(|at| {
+                    self.state.check.initialised[at.rank as usize].is_set(at.offset, len as u32)
+                })
+            }
+            Space::Local => {
+                let start = lane * self.grid.local_bytes as usize + address as usize;
+                let bytes = self.warp.local_defined.get(start..start + len);
+                bytes.is_none_or(|bytes| bytes.iter().all(|b| *b))
+            }
+            _ => true,
+        }
+    }
+
+    pub fn set_defined(
+        &mut self,
+        lane: usize,
+        space: Space,
+        address: u64,
+        len: usize,
+        defined: bool,
+    ) {
+        let (space, address) = self.concrete(space, address);
+        match space {
+            Space::Shared | Space::SharedCluster => {
+                if let Ok(at) = self.shared_address(lane, space, address) {
+                    self.state.check.initialised[at.rank as usize].set(
+                        at.offset,
+                        len as u32,
+                        defined,
+                    );
+                }
+            }
+            Space::Local => {
+                let start = lane * self.grid.local_bytes as usize + address as usize;
+                if let Some(bytes) = self.warp.local_defined.get_mut(start..start + len) {
+                    bytes.fill(defined);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A lane has stored a register: memory is now as defined as it is, and global memory must be.
+    pub fn stored(
+        &mut self,
+        lane: usize,
+        space: Space,
+        address: u64,
+        len: usize,
+        src: Src,
+    ) -> Result<(), FaultKind> {
+        let undefined = self.warp.defined.undefined(src);
+        let is_global = matches!(
+            self.concrete(space, address).0,
+            Space::Global | Space::Generic
+        );
+        if is_global {
+            let here = || {
+                let agent = self.agent(lane);
+                self.state.site(agent)
+            };
+            return require(undefined, 1 << lane, "a value stored to global memory", &here);
+        }
+        let defined = undefined.0 >> lane & 1 == 0;
+        self.set_defined(lane, space, address, len, defined);
+        Ok(())
+    }
+
+    /// A strong load has observed what others passed on through this place.
+    pub fn take_over(&mut self, lane: usize, space: Space, address: u64, sync: Sync) {
+        let (agent, place) = (self.agent(lane), self.place(lane, space, address));
+        self.state.check.take_over(agent, place, sync);
+    }
+
+    /// A strong store passes on what the thread knows.
+    pub fn pass_on(&mut self, lane: usize, space: Space, address: u64, sync: Sync) {
+        let (agent, place) = (self.agent(lane), self.place(lane, space, address));
+        self.state.check.pass_on(agent, place, sync);
+    }
+
+    /// A name for the place behind an address: shared memory with its CTA's rank, or global.
+    fn place(&mut self, lane: usize, space: Space, address: u64) -> (Option<u32>, u64) {
+        let (space, address) = self.concrete(space, address);
+        match space {
+            Space::Shared | Space::SharedCluster => self
+                .shared_address(lane, space, address)
+                .map_or((None, address), |at| (Some(at.rank), at.offset.into())),
+            _ => (None, address),
         }
     }
 
@@ -346,7 +469,13 @@ impl Step<'_> {
         work.check()?;
         let agent = self.agent(lane);
         let group = self.state.current_group(agent, &work);
-        self.state.queue.push(AsyncOp { agent, group, work });
+        let ticket = self.state.check.issue(agent, &work, group, self.grid.global)?;
+        self.state.queue.push(AsyncOp {
+            agent,
+            group,
+            ticket,
+            work,
+        });
         self.state.progress += 1;
         let last = self.state.queue.len() - 1;
         if self.state.policy.at_once() && self.state.eligible(last) {
@@ -373,6 +502,9 @@ impl Step<'_> {
             self.mask.count_ones()
         };
         self.state
+            .check
+            .named_arrive(self.warp.rank, self.warp.index, self.mask, id);
+        self.state
             .arrive_named(self.warp.rank, id, arriving, threads, votes)
     }
 
@@ -384,7 +516,7 @@ impl Step<'_> {
         self.state.named_result(self.warp.rank, id, reduction)
     }
 
-    pub fn arrive_at_cluster(&mut self) -> Result<(), FaultKind> {
+    pub fn arrive_at_cluster(&mut self, semantics: Semantics) -> Result<(), FaultKind> {
         if self.warp.cluster_arrived & self.mask != 0 {
             return Err(FaultKind::Barrier(
                 "second arrival at the cluster barrier without a wait between".into(),
@@ -393,6 +525,10 @@ impl Step<'_> {
         self.warp.cluster_arrived |= self.mask;
         self.warp.cluster_generation = self.state.cluster_barrier.generation;
         self.state.cluster_barrier.arrived += self.mask.count_ones();
+        let (rank, warp) = (self.warp.rank, self.warp.index);
+        self.state
+            .check
+            .cluster_arrive(rank, warp, self.mask, semantics);
         self.state.progress += 1;
         self.state.check_cluster_barrier();
         Ok(())
@@ -408,11 +544,38 @@ impl Step<'_> {
         Ok(self.state.cluster_barrier.generation > self.warp.cluster_generation)
     }
 
-    pub fn leave_cluster_barrier(&mut self) {
+    pub fn leave_cluster_barrier(&mut self, semantics: Semantics) {
+        let (rank, warp) = (self.warp.rank, self.warp.index);
+        self.state
+            .check
+            .cluster_passed(rank, warp, self.mask, semantics);
         self.warp.cluster_arrived &= !self.mask;
     }
 
+    /// The lanes execute a fence.
+    pub fn fence(&mut self, fence: Fence) {
+        let (rank, warp) = (self.warp.rank, self.warp.index);
+        self.state.check.fence(rank, warp, self.mask, fence);
+    }
+
     // ---- tensor memory
+
+    /// A transfer is legal and in order when it is issued, whenever it happens. It is one operation of the whole warp.
+    fn check_transfer(
+        &mut self,
+        access: &Access,
+        address: u32,
+        store: bool,
+    ) -> Result<(), FaultKind> {
+        self.state.ctas[self.warp.rank as usize]
+            .tensor
+            .check_access(access, address, self.warp.index)
+            .map_err(|e| FaultKind::engine(e.into()))?;
+        let agent = self.agent(self.mask.trailing_zeros() as usize & 31);
+        self.state
+            .check
+            .transfer(agent, self.mask, access, address, store)
+    }
 
     /// `tcgen05.ld`: the registers are poisoned until the data arrives, at `tcgen05.wait::ld` at the latest.
     pub fn tensor_load(
@@ -421,16 +584,18 @@ impl Step<'_> {
         address: u32,
         registers: &[Slot],
     ) -> Result<(), FaultKind> {
+        self.check_transfer(&access, address, false)?;
         let transfer = Transfer {
             access,
             address,
             registers: registers.to_vec(),
             values: Vec::new(),
+            undefined: Vec::new(),
+            line: self.line,
         };
         if self.state.policy.at_once() {
             return self.deliver(&transfer);
         }
-        self.check_transfer(&transfer)?;
         for slot in registers {
             self.set(
                 *slot,
@@ -448,6 +613,7 @@ impl Step<'_> {
         address: u32,
         sources: &[Src],
     ) -> Result<(), FaultKind> {
+        self.check_transfer(&access, address, true)?;
         let values = sources
             .iter()
             .flat_map(|s| self.get(*s).map(|v| v as u32))
@@ -457,28 +623,25 @@ impl Step<'_> {
             address,
             registers: Vec::new(),
             values,
+            undefined: sources
+                .iter()
+                .map(|s| self.warp.defined.undefined(*s).0)
+                .collect(),
+            line: self.line,
         };
         if self.state.policy.at_once() {
             return self.deliver(&transfer);
         }
-        self.check_transfer(&transfer)?;
         self.warp.transfers.push(transfer);
         Ok(())
     }
 
-    /// A transfer that happens later is illegal now if its columns or lanes are: a trial load finds out.
-    fn check_transfer(&mut self, transfer: &Transfer) -> Result<(), FaultKind> {
-        let (rank, index) = (self.warp.rank as usize, self.warp.index);
-        let mut words = std::mem::take(&mut self.state.scratch);
-        words.resize(transfer.access.registers() * 32, 0);
-        let tensor = &self.state.ctas[rank].tensor;
-        let loaded = tensor.load(&transfer.access, transfer.address, index, &mut words);
-        self.state.scratch = words;
-        loaded.map_err(|e| FaultKind::engine(e.into()))
-    }
-
     /// `tcgen05.wait::ld` or `::st`.
     pub fn finish_transfers(&mut self, stores: bool) -> Result<(), FaultKind> {
+        let (rank, warp) = (self.warp.rank, self.warp.index);
+        self.state
+            .check
+            .transfers_completed(rank, warp, self.mask, stores);
         let all = std::mem::take(&mut self.warp.transfers);
         let (due, later) = all
             .into_iter()
@@ -500,6 +663,14 @@ impl Step<'_> {
             ..
         } = transfer;
         if registers.is_empty() {
+            if self.state.check.on {
+                self.state.check.initialised[rank].store(
+                    access,
+                    *address,
+                    &transfer.undefined,
+                    transfer.line,
+                );
+            }
             return self.state.ctas[rank]
                 .tensor
                 .store(access, *address, index, values)
@@ -516,6 +687,13 @@ impl Step<'_> {
             self.set(*slot, &std::array::from_fn(|lane| values[lane].into()));
         }
         self.state.scratch = words;
+        if self.state.check.on {
+            let undefined = self.state.check.initialised[rank].load(access, *address);
+            for (slot, (lanes, origin)) in registers.iter().zip(undefined) {
+                let origin = if origin == 0 { transfer.line } else { origin };
+                self.warp.defined.define(*slot, self.mask, lanes, origin);
+            }
+        }
         loaded
     }
 }

@@ -7,6 +7,7 @@
 use super::cluster::ClusterState;
 use super::mbarrier::SharedAddress;
 use super::warpgroup::Warpgroup;
+use crate::check::Registers;
 use crate::engine::tensor_memory::Access;
 use crate::isa::{Slot, Src};
 
@@ -42,8 +43,10 @@ pub(crate) struct Transfer {
     pub address: u32,
     /// Destination registers of a load.
     pub registers: Vec<Slot>,
-    /// Values of a store.
+    /// Values of a store, and for each register the lanes in which they are undefined.
     pub values: Vec<u32>,
+    pub undefined: Vec<u32>,
+    pub line: u32,
 }
 
 /// A warp of a CTA.
@@ -53,6 +56,9 @@ pub(crate) struct Warp {
     /// Index in the CTA.
     pub index: u32,
     pub registers: Vec<[u64; 32]>,
+    /// Which registers and bytes of local memory hold defined values, if that is checked.
+    pub defined: Registers,
+    pub local_defined: Vec<bool>,
     /// Condition-code carry, one bit per lane.
     pub carry: u32,
     /// Lanes that have not exited.

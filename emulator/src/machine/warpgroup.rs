@@ -5,6 +5,7 @@
 
 use super::fault::FaultKind;
 use super::step::Step;
+use crate::check::warpgroup_footprint;
 use crate::engine::mma::wgmma::{AOperand, Wgmma};
 use crate::engine::tensor_memory::POISON;
 use crate::isa::{Slot, Src};
@@ -43,6 +44,13 @@ impl Step<'_> {
         b: u64,
     ) -> Result<(), FaultKind> {
         let group = self.warp.warpgroup.committed;
+        if self.state.check.on {
+            let agent = self.agent(self.mask.trailing_zeros() as usize & 31);
+            let touches = warpgroup_footprint(&operation, descriptor, b, self.warp.rank);
+            self.state
+                .check
+                .warpgroup(agent, self.mask, group, &touches)?;
+        }
         let pending = Pending {
             group,
             operation,
@@ -73,6 +81,10 @@ impl Step<'_> {
     /// Completes all groups but the `keep` youngest. Accumulators of operations that stay pending stay poisoned.
     pub fn finish_warpgroup(&mut self, keep: u32) -> Result<(), FaultKind> {
         let limit = self.warp.warpgroup.committed.saturating_sub(keep);
+        let (rank, warp) = (self.warp.rank, self.warp.index);
+        self.state
+            .check
+            .warpgroup_completed(rank, warp, self.mask, limit);
         let all = std::mem::take(&mut self.warp.warpgroup.pending);
         let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|p| p.group < limit);
         let mut inputs = std::mem::take(&mut self.warp.warpgroup.inputs);

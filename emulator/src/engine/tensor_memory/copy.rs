@@ -19,7 +19,7 @@ pub enum CopyShape {
 
 impl CopyShape {
     /// Source rows and their bytes.
-    fn source(self) -> (usize, usize) {
+    pub(crate) fn source(self) -> (usize, usize) {
         match self {
             CopyShape::S128x256b => (128, 32),
             CopyShape::S4x256b => (4, 32),
@@ -30,7 +30,7 @@ impl CopyShape {
     }
 
     /// The lanes, relative to the address, that receive a source row (layouts of CuTe's copy traits).
-    fn lanes(self, row: usize) -> impl Iterator<Item = usize> {
+    pub(crate) fn lanes(self, row: usize) -> impl Iterator<Item = usize> {
         let (first, step, count) = match self {
             CopyShape::S128x256b | CopyShape::S128x128b => (row, LANES, 1),
             CopyShape::S4x256b => (32 * row, LANES, 1),

@@ -152,7 +152,7 @@ impl TensorMemory {
 }
 
 /// Splits a tensor address into lane and column.
-pub(super) fn split(address: u32) -> (u32, u32) {
+pub(crate) fn split(address: u32) -> (u32, u32) {
     (address >> 16, address & 0xFFFF)
 }
 

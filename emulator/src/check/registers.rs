@@ -1,0 +1,127 @@
+//! Which registers hold defined values, lane by lane. Undefined values may be moved and computed with; they must not
+//! decide anything (a guard, an address, an operand of an asynchronous or synchronising instruction) nor be stored to
+//! global memory.
+
+use crate::isa::{Operands, Slot, Src, Taint};
+use crate::machine::{FaultKind, Site};
+
+/// An undefined value that reached a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undefined {
+    /// What it is used for.
+    pub role: &'static str,
+    /// Lane that uses it.
+    pub lane: u32,
+    /// Where it was read from memory, if it was.
+    pub origin: Option<Site>,
+}
+
+impl std::fmt::Display for Undefined {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "lane {} uses an undefined value as {}", self.lane, self.role)?;
+        match &self.origin {
+            Some(site) => write!(f, "; it comes from uninitialised memory at {site}"),
+            None => write!(f, "; a register on its way was never written"),
+        }
+    }
+}
+
+/// The registers of a warp: lanes that are undefined, and the line that read them from memory, or 0.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Registers {
+    undefined: Vec<u32>,
+    origin: Vec<u32>,
+}
+
+impl Registers {
+    /// All undefined, but those of `defined`. With no registers at all nothing is tracked.
+    pub fn new(count: usize, defined: impl Iterator<Item = Slot>) -> Self {
+        let mut this = Registers { undefined: vec![u32::MAX; count], origin: vec![0; count] };
+        defined.for_each(|slot| this.define(slot, u32::MAX, 0, 0));
+        this
+    }
+
+    pub fn undefined(&self, src: Src) -> (u32, u32) {
+        match src {
+            Src::Reg(slot) => self.slot(slot),
+            _ => (0, 0),
+        }
+    }
+
+    fn slot(&self, slot: Slot) -> (u32, u32) {
+        let lanes = self.undefined.get(slot as usize).copied().unwrap_or(0);
+        (lanes, self.origin.get(slot as usize).copied().unwrap_or(0))
+    }
+
+    /// The lanes of `mask` have been written; those of `undefined` with an undefined value.
+    pub fn define(&mut self, slot: Slot, mask: u32, undefined: u32, origin: u32) {
+        let Some(lanes) = self.undefined.get_mut(slot as usize) else {
+            return;
+        };
+        *lanes = *lanes & !mask | undefined & mask;
+        if undefined & mask != 0 {
+            self.origin[slot as usize] = origin;
+        }
+    }
+
+    fn any(&self, slots: &[Slot]) -> (u32, u32) {
+        let mut result = (0, 0);
+        for slot in slots {
+            let (lanes, origin) = self.slot(*slot);
+            if lanes != 0 {
+                result.0 |= lanes;
+                result.1 = result.1.max(origin);
+            }
+        }
+        result
+    }
+
+    /// What the instruction would do with undefined values: lanes and origin of its results, or a fault.
+    pub fn before(&self, operands: &Operands, taint: &Taint, mask: u32, here: &dyn Fn() -> Site, values: impl Fn(Src, u64) -> u32) -> Result<(u32, u32), FaultKind> {
+        require(self.any(&operands.addresses), mask, "an address", here)?;
+        match taint {
+            Taint::Lanewise => Ok(self.any(&operands.reads)),
+            Taint::Strict => {
+                require(self.any(&operands.reads), mask, "an operand", here)?;
+                Ok((0, 0))
+            }
+            Taint::Select { a, b, p, negated } => {
+                let chosen = values(*p, 1) ^ if *negated { u32::MAX } else { 0 };
+                let ((a, from_a), (b, from_b), (p, from_p)) = (self.undefined(*a), self.undefined(*b), self.undefined(*p));
+                Ok((p | a & chosen | b & !chosen, from_a.max(from_b).max(from_p)))
+            }
+            Taint::Absorbing { a, b, value } => {
+                let (all, origin) = self.any(&operands.reads);
+                if all == 0 {
+                    return Ok((0, 0));
+                }
+                let decided = |src| values(src, *value) & !self.undefined(src).0;
+                Ok((all & !decided(*a) & !decided(*b), origin))
+            }
+            Taint::Own => Ok((0, 0)),
+        }
+    }
+
+    /// The results of an instruction that does not define them itself.
+    pub fn after(&mut self, operands: &Operands, taint: &Taint, mask: u32, (undefined, origin): (u32, u32)) {
+        if !matches!(taint, Taint::Own) {
+            operands.writes.iter().for_each(|slot| self.define(*slot, mask, undefined, origin));
+        }
+    }
+
+    /// The guard of an instruction must be defined.
+    pub fn guard(&self, slot: Slot, mask: u32, here: &dyn Fn() -> Site) -> Result<(), FaultKind> {
+        require(self.slot(slot), mask, "a guard", here)
+    }
+}
+
+/// A fault if one of the lanes is undefined.
+pub(crate) fn require((undefined, origin): (u32, u32), mask: u32, role: &'static str, here: &dyn Fn() -> Site) -> Result<(), FaultKind> {
+    let lanes = undefined & mask;
+    if lanes == 0 {
+        return Ok(());
+    }
+    let lane = lanes.trailing_zeros();
+    let origin = (origin != 0).then(|| Site { line: origin, lane: Some(lane), ..here() });
+    Err(FaultKind::UninitialisedRead(Box::new(Undefined { role, lane, origin })))
+}

@@ -1,0 +1,130 @@
+//! What ptxas and nvdisasm make of the generated kernels.
+
+use nvfp4gen::assemble::{Assembly, Ptxas, nvdisasm};
+use nvfp4gen::choose::choose;
+use nvfp4gen::emit;
+use nvfp4gen::plan::Target;
+use nvfp4gen::plan::target::{SM_100A, TARGETS};
+use nvfp4gen::problem::{Group, OutputType, Set, ShapeFile, Weights};
+use std::path::Path;
+use std::process::Command;
+
+fn shipped() -> Vec<Set> {
+    let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("shapes");
+    let mut files: Vec<_> = std::fs::read_dir(shapes)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    files.sort();
+    files
+        .iter()
+        .flat_map(|file| ShapeFile::read(file).unwrap().sets)
+        .collect()
+}
+
+fn ptx(set: &Set, target: Target) -> String {
+    emit::kernel(&choose(set, target).unwrap()).unwrap().ptx
+}
+
+fn assemble(set: &Set, target: Target) -> Assembly {
+    let ptxas = Ptxas::find().expect("run scripts/fetch-tools");
+    ptxas
+        .assemble(&ptx(set, target), target.name)
+        .unwrap_or_else(|e| panic!("{}: {e}", set.name))
+}
+
+#[test]
+fn every_shipped_set_assembles_for_every_target_without_spills_or_warnings() {
+    for target in TARGETS {
+        for set in shipped() {
+            let assembly = assemble(&set, target);
+            assert_eq!(assembly.warnings, [], "{} on {target}", set.name);
+            let [kernel] = &assembly.entries[..] else {
+                panic!("one entry")
+            };
+            assert_eq!(
+                (kernel.spill_stores, kernel.spill_loads, kernel.local_bytes),
+                (0, 0, 0),
+                "{}",
+                set.name
+            );
+            assert!(
+                kernel.registers <= 64,
+                "{}: {} registers",
+                set.name,
+                kernel.registers
+            );
+        }
+    }
+}
+
+/// The instructions of the tensor core and of the copy engines, as the plan orders them: nothing is issued twice,
+/// and none is wrapped in a loop over threads (which would show as more ELECTs).
+#[test]
+fn the_machine_code_holds_what_the_plan_asks_for() {
+    let set = shipped().into_iter().find(|set| set.name == "P1").unwrap();
+    let sass = disassemble(&assemble(&set, SM_100A).cubin);
+    let count = |opcode: &str| sass.lines().filter(|line| line.contains(opcode)).count();
+    assert_eq!(count("UTCOMMA.4X"), 4, "an MMA for each K step");
+    assert_eq!(
+        count("UTCCP"),
+        12,
+        "copies of one slab of weight scales and two of token scales for each K step"
+    );
+    assert_eq!(count("UTMALDG.2D"), 2, "weights and tokens");
+    assert_eq!(
+        count("UBLKCP"),
+        3,
+        "one slab of weight scales, two of token scales"
+    );
+    assert_eq!(count("UTCBAR"), 2, "commits: stage empty, accumulator full");
+    assert_eq!(
+        count("LDTM.16dp256bit.x4"),
+        2,
+        "two halves of a warp's lanes"
+    );
+    assert_eq!(count("STG.E.128"), 4, "32 tokens, eight at a time");
+    assert_eq!(count("LDL") + count("STL"), 0, "local memory");
+}
+
+fn disassemble(cubin: &[u8]) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), cubin).unwrap();
+    let tool = nvdisasm().expect("run scripts/fetch-tools");
+    let output = Command::new(tool)
+        .arg("-c")
+        .arg(file.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn ptx_does_not_grow_with_the_number_of_groups() {
+    let set = |groups: u32| Set {
+        name: format!("{groups}-groups"),
+        groups: (0..groups)
+            .map(|g| Group {
+                m: 8 + 16 * (g % 23),
+                n: 1024,
+                k: 2048,
+            })
+            .collect(),
+        output: OutputType::F16,
+        weights: Weights::Dynamic,
+    };
+    let code_bytes = |set: &Set| {
+        assemble(set, SM_100A);
+        let text = ptx(set, SM_100A);
+        let tables = text
+            .lines()
+            .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
+        text.len() - tables.map(|line| line.len() + 1).sum::<usize>()
+    };
+    let (few, many) = (code_bytes(&set(8)), code_bytes(&set(64)));
+    assert!(
+        many * 10 < few * 12,
+        "{few} bytes for 8 groups, {many} for 64, tables aside"
+    );
+}
