@@ -38,7 +38,7 @@ pub(crate) use registers::{Registers, require};
 pub(crate) use stream::Ticket;
 
 use crate::engine::tensor_memory::COLUMNS;
-use crate::machine::{AccessKind, Agent, FaultKind, SharedAddress};
+use crate::machine::{Checks, AccessKind, Agent, FaultKind, SharedAddress};
 use barriers::{BarrierKnowledge, Meeting};
 use clock::Stream;
 use knowledge::{Actors, Thread};
@@ -73,11 +73,12 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    pub fn new(on: bool, gang: Rc<RefCell<Gang>>, ids: &[[u32; 3]], warps_per_cta: u32, shared: u32) -> Self {
+    pub fn new(checks: Checks, gang: Rc<RefCell<Gang>>, ids: &[[u32; 3]], warps_per_cta: u32, shared: u32) -> Self {
+        let on = checks != Checks::None;
         let cluster = gang.borrow_mut().introduce(ids);
         let warps = if on { ids.len() as u32 * warps_per_cta } else { 0 };
         let granules = if on { shared.div_ceil(GRANULE) as usize } else { 0 };
-        let warp = |_| WarpKnowledge { time: 1, classes: vec![(u32::MAX, Thread::default())] };
+        let warp = |_| WarpKnowledge { time: 1, classes: vec![(u32::MAX, Thread::new(checks == Checks::Strict))] };
         Check {
             on,
             cluster,

@@ -73,6 +73,9 @@ impl Check {
         let actors = self.actors(agent.rank, agent.warp, 1 << agent.lane);
         let thread = Rc::new(self.thread(agent.rank, agent.warp, agent.lane).snapshot(actors));
         self.tick(agent.rank, agent.warp);
+        for at in work.signals() {
+            self.barrier_signalled(agent, at)?;
+        }
         let mut ticket = Ticket { thread, signals: Vec::new(), completes: None, tensor: None };
         match work {
             Work::TensorLoad { .. } | Work::BulkLoad { .. } | Work::BulkShared { .. } => self.issue_load(agent, work, &mut ticket, memory)?,
