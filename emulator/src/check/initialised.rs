@@ -186,8 +186,8 @@ fn mark_result(
         let (mut touched, mut good) = ([0u32; 4], [0u32; 4]);
         for (i, row) in block.rows.clone().enumerate() {
             let l = lane as usize + block.lane + i;
-            touched[l / 32 & 3] |= 1 << (l % 32);
-            good[l / 32 & 3] |= u32::from(rows[row]) << (l % 32);
+            touched[(l / 32) & 3] |= 1 << (l % 32);
+            good[(l / 32) & 3] |= u32::from(rows[row]) << (l % 32);
         }
         for (i, n) in block.columns.clone().enumerate() {
             let c = column + i as u32;
