@@ -8,5 +8,6 @@ pub mod emit;
 pub mod numerics;
 pub mod plan;
 pub mod problem;
+pub mod runtime;
 pub mod trial;
 pub mod verify;

@@ -41,6 +41,8 @@ mod error;
 mod isa;
 mod machine;
 mod ptx;
+#[cfg(feature = "cli")]
+pub mod recipe;
 
 pub use check::{Conflict, Undefined};
 pub use engine::tensor_map::TensorMap;

@@ -1,9 +1,12 @@
 //! The command line: one file per subcommand. Arguments become a validated request, the request an action.
 
+mod bench;
 mod build;
+mod doctor;
 mod failure;
 mod list;
 mod mutants;
+mod profile;
 mod progress;
 mod request;
 mod run;
@@ -59,6 +62,9 @@ enum Command {
     Verify(verify::VerifyArgs),
     Run(run::RunArgs),
     List(list::ListArgs),
+    Bench(bench::BenchArgs),
+    Profile(profile::ProfileArgs),
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Parses the command line and does what it says. Clap itself exits with code 2 on bad use.
@@ -68,6 +74,9 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args),
         Command::Run(args) => run::run(&args),
         Command::List(args) => list::list(&args),
+        Command::Bench(args) => bench::bench(&args),
+        Command::Profile(args) => profile::profile(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

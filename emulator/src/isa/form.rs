@@ -35,6 +35,8 @@ pub(crate) struct Dst {
 pub(crate) struct Addr {
     pub base: Src,
     pub offset: i64,
+    /// The base is a 32-bit register, so the sum has 32 bits as well.
+    pub narrow: bool,
 }
 
 /// One instruction being decoded.
@@ -368,6 +370,7 @@ impl<'a> Form<'a> {
             Addr {
                 base,
                 offset: address.offset,
+                narrow: !wide,
             },
             &address.extra,
         ))

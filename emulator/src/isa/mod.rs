@@ -21,6 +21,9 @@ mod matrix;
 mod mbarrier;
 mod memory;
 mod minifloat;
+mod mma;
+mod mma_double;
+mod mma_scaled;
 mod movement;
 mod rounding;
 mod special;
@@ -168,6 +171,7 @@ fn decode_instruction(f: &mut Form<'_>) -> Result<Op, LoadError> {
         "cp" => copy::decode(f),
         "tensormap" => tensormap::decode(f),
         "ldmatrix" | "stmatrix" | "movmatrix" => matrix::decode(f),
+        "mma" => mma::decode(f),
         "tcgen05" => tcgen05::decode(f),
         "wgmma" => wgmma::decode(f),
         _ => Err(f.unsupported("unknown instruction")),

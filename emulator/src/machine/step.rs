@@ -11,7 +11,7 @@ use super::window::{self, Window};
 use crate::check::{Extent, Fence, Semantics, Sync, digest, require};
 use crate::engine::tensor_map::TensorMap;
 use crate::engine::tensor_memory::Access;
-use crate::isa::{Addr, Slot, Src};
+use crate::isa::{Addr, Slot, Src, truncate};
 
 /// A state space of an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +88,9 @@ impl Step<'_> {
 
     /// An address operand in all lanes.
     pub fn addresses(&self, addr: Addr) -> [u64; 32] {
+        let bits = if addr.narrow { 32 } else { 64 };
         self.get(addr.base)
-            .map(|base| base.wrapping_add(addr.offset as u64))
+            .map(|base| truncate(base.wrapping_add(addr.offset as u64), bits))
     }
 
     /// A value that must be the same in all executing lanes.

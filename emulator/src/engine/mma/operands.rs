@@ -32,7 +32,9 @@ pub(super) fn shared_rows(
     Ok(())
 }
 
-/// The rows of A in tensor memory: row m in lane m, eight columns.
+/// The rows of A in tensor memory, eight columns each. 128 rows are in lanes 0 to 127; 64 rows lie like those of D: 16 in
+/// each group of 32 lanes, the lower or the upper 16 as the address says. Compilers rely on the latter when they make D
+/// of one product the A of the next in place; the PTX ISA does not say it **[?]**.
 pub(super) fn tensor_rows(
     tensor: &TensorMemory,
     address: u32,
@@ -40,9 +42,13 @@ pub(super) fn tensor_rows(
     instruction: &Instruction,
 ) -> Result<Vec<u8>, Error> {
     let (lane, column) = split(address);
-    if lane != 0 {
+    if lane != 0 && !(lane == 16 && rows == 64) {
         return Err(MmaError::TensorALane(lane).into());
     }
+    let lane_of = |row: usize| match rows {
+        64 => lane as usize + row / 16 * 32 + row % 16,
+        _ => row,
+    };
     tensor.check_columns(column, (ROW / 4) as u32)?;
     // Where a byte of tensor memory holds fewer than 8 bits is not documented.
     let is_padded =
@@ -52,7 +58,7 @@ pub(super) fn tensor_rows(
             MmaError::Unsupported("A of 4 or 6 bits per byte in tensor memory".into()).into(),
         );
     }
-    let words = (0..rows).flat_map(|row| &tensor.row(row, column)[..ROW / 4]);
+    let words = (0..rows).flat_map(|row| &tensor.row(lane_of(row), column)[..ROW / 4]);
     Ok(words.flat_map(|word| word.to_le_bytes()).collect())
 }
 

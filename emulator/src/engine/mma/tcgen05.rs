@@ -75,8 +75,9 @@ fn check(mma: &Mma, instruction: &Instruction, ctas: &[Cta<'_>]) -> Result<(), E
             MmaError::Unsupported("block scaling with M = 128 on a CTA pair".into()).into(),
         );
     }
-    if matches!(mma.a, AOperand::Tensor(_)) && is_half_height {
-        return Err(MmaError::Unsupported("A in tensor memory with 64 rows per CTA".into()).into());
+    if matches!(mma.a, AOperand::Tensor(_)) && is_half_height && needed == 2 {
+        let what = "A in tensor memory with M = 128 on a CTA pair";
+        return Err(MmaError::Unsupported(what.into()).into());
     }
     if matches!(mma.a, AOperand::Tensor(_)) && instruction.transpose_a {
         return Err(MmaError::TransposeTensorA.into());

@@ -1,0 +1,246 @@
+//! A prepared launch: bind writes addresses, enqueue makes one driver call.
+
+use std::ffi::c_void;
+use std::fmt;
+
+use cudarc::driver::sys::{
+    CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue,
+    CUlaunchAttributeValue_union__bindgen_ty_1, CUlaunchConfig, CUresult,
+};
+
+use super::block::{Block, Outputs};
+use super::driver::CallError;
+use super::error::Error;
+use super::kernel::Kernel;
+use super::pointers::Pointers;
+use super::stream::Stream;
+
+/// A launch that owns its parameter block. One thread at a time uses it; clones and other launches of the kernel are
+/// independent of it.
+#[derive(Clone)]
+pub struct Launch {
+    kernel: Kernel,
+    block: Block,
+    outputs: Outputs,
+    attributes: Attributes,
+    bound: bool,
+}
+
+/// Cluster shape, if there is a cluster, then programmatic dependence, which counts only if it is on.
+#[derive(Clone, Copy)]
+struct Attributes {
+    list: [CUlaunchAttribute; 2],
+    clusters: u32,
+    programmatic: bool,
+}
+
+// SAFETY: the union could hold handles; these hold a cluster's shape and a flag.
+unsafe impl Send for Attributes {}
+// SAFETY: as above.
+unsafe impl Sync for Attributes {}
+
+impl Launch {
+    pub(super) fn new(kernel: &Kernel) -> Self {
+        let loaded = &kernel.loaded;
+        // If it fails, launches come to the same answer and report it.
+        let _ = loaded.device.adopt();
+        Launch {
+            kernel: kernel.clone(),
+            block: loaded.template.clone(),
+            outputs: loaded.binding.outputs(),
+            attributes: Attributes::new(loaded.entry.launch.cluster),
+            // A kernel without tiles is never launched and needs no addresses.
+            bound: loaded.entry.tiles == 0,
+        }
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Writes the addresses of all groups, those without tokens included, into the parameter block. They hold for every
+    /// `enqueue` until the next `bind`. After an error the launch is not bound.
+    ///
+    /// # Errors
+    /// [`Error::Groups`], [`Error::Null`], [`Error::Misaligned`], [`Error::SameOutput`]; [`Error::Call`] only where
+    /// [`Kernel::replaced_maps`] is not zero.
+    #[inline]
+    pub fn bind(&mut self, pointers: &[Pointers]) -> Result<(), Error> {
+        self.bound = false;
+        let binding = &self.kernel.loaded.binding;
+        binding.store(&mut self.block, &mut self.outputs, pointers)?;
+        if !binding.replaced.is_empty() {
+            self.replace_addresses(pointers)?;
+        }
+        self.bound = true;
+        Ok(())
+    }
+
+    /// Launches the kernel on the stream with the addresses last bound. The driver copies the block: the launch may be
+    /// bound again at once. A set without tokens launches nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unbound`], [`Error::Call`].
+    #[inline]
+    pub fn enqueue(&self, stream: &Stream) -> Result<(), Error> {
+        if !self.bound {
+            return Err(Error::Unbound);
+        }
+        if self.kernel.loaded.entry.tiles == 0 {
+            return Ok(());
+        }
+        match self.call(stream) {
+            Ok(()) => Ok(()),
+            Err(error) => self.call_in_context(stream, error),
+        }
+    }
+
+    /// `bind` and `enqueue`.
+    ///
+    /// # Errors
+    /// Of either.
+    #[inline]
+    pub fn launch(&mut self, stream: &Stream, pointers: &[Pointers]) -> Result<(), Error> {
+        self.bind(pointers)?;
+        self.enqueue(stream)
+    }
+
+    /// Whether the kernel may start while the one before it in the stream is still finishing (programmatic dependent
+    /// launch). It waits by itself before it touches anything that the other writes. Off at first.
+    ///
+    /// # Errors
+    /// [`Error::NotProgrammatic`] if the kernel was not made for it.
+    pub fn set_programmatic(&mut self, on: bool) -> Result<(), Error> {
+        if on && !self.kernel.is_programmatic() {
+            return Err(Error::NotProgrammatic {
+                key: self.kernel.key().to_owned(),
+            });
+        }
+        self.attributes.programmatic = on;
+        Ok(())
+    }
+
+    /// Refuses a launch that has no addresses.
+    pub(super) fn check_bound(&self) -> Result<(), Error> {
+        if self.bound {
+            Ok(())
+        } else {
+            Err(Error::Unbound)
+        }
+    }
+
+    /// The address of the block, as the driver takes parameters.
+    #[inline]
+    pub(super) fn parameter(&self) -> *mut c_void {
+        self.block.as_ptr().cast_mut().cast()
+    }
+
+    #[inline]
+    fn call(&self, stream: &Stream) -> Result<(), CallError> {
+        let loaded = &*self.kernel.loaded;
+        let shape = &loaded.entry.launch;
+        let config = CUlaunchConfig {
+            gridDimX: shape.grid[0],
+            gridDimY: shape.grid[1],
+            gridDimZ: shape.grid[2],
+            blockDimX: shape.block[0],
+            blockDimY: shape.block[1],
+            blockDimZ: shape.block[2],
+            sharedMemBytes: shape.dynamic_shared,
+            hStream: stream.raw(),
+            attrs: self.attributes.list.as_ptr().cast_mut(),
+            numAttrs: self.attributes.count(),
+        };
+        let mut parameters = [self.parameter()];
+        // SAFETY: the function is loaded as long as `self.kernel`; it has one parameter, as large as the block (checked
+        // at load); the driver only reads the block and the attributes, and keeps neither. That the addresses in the
+        // block are good is what `Pointers::new` demands.
+        unsafe {
+            loaded.device.driver().cuLaunchKernelEx(
+                &config,
+                loaded.function.0,
+                parameters.as_mut_ptr(),
+                std::ptr::null_mut(),
+            )
+        }
+    }
+
+    /// A thread whose context is not the device's gets it for the time of a second attempt.
+    #[cold]
+    fn call_in_context(&self, stream: &Stream, error: CallError) -> Result<(), Error> {
+        let device = &self.kernel.loaded.device;
+        let wrong_context = error.is(CUresult::CUDA_ERROR_INVALID_CONTEXT)
+            || error.is(CUresult::CUDA_ERROR_INVALID_HANDLE);
+        if wrong_context && device.is_foreign()? {
+            return Ok(device.within(|| self.call(stream))?);
+        }
+        Err(error.into())
+    }
+
+    /// For tensor maps whose address is not a word of its own.
+    #[cold]
+    fn replace_addresses(&mut self, pointers: &[Pointers]) -> Result<(), Error> {
+        let loaded = &*self.kernel.loaded;
+        for slot in &loaded.binding.replaced {
+            let address = pointers[slot.group as usize].0[slot.operand as usize];
+            // SAFETY: a map was encoded at this word of the template; it lies within the block and is aligned to 64
+            // bytes (checked at load).
+            unsafe {
+                let map = self.block.as_mut_ptr().add(slot.word as usize);
+                (loaded.device.driver())
+                    .cuTensorMapReplaceAddress(map.cast(), address as *mut c_void)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Attributes {
+    fn new(cluster: [u32; 3]) -> Self {
+        use CUlaunchAttributeID::*;
+        let attribute = |id, value| CUlaunchAttribute {
+            id,
+            pad: [0; 4],
+            value,
+        };
+        let programmatic = attribute(
+            CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            CUlaunchAttributeValue {
+                programmaticStreamSerializationAllowed: 1,
+            },
+        );
+        let [x, y, z] = cluster;
+        let shape = attribute(
+            CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+            CUlaunchAttributeValue {
+                clusterDim: CUlaunchAttributeValue_union__bindgen_ty_1 { x, y, z },
+            },
+        );
+        let clusters = u32::from(cluster != [1, 1, 1]);
+        Attributes {
+            list: if clusters == 1 {
+                [shape, programmatic]
+            } else {
+                [programmatic, programmatic]
+            },
+            clusters,
+            programmatic: false,
+        }
+    }
+
+    #[inline]
+    fn count(&self) -> u32 {
+        self.clusters + u32::from(self.programmatic)
+    }
+}
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launch")
+            .field("kernel", &self.kernel.key())
+            .field("bound", &self.bound)
+            .field("programmatic", &self.attributes.programmatic)
+            .finish()
+    }
+}
