@@ -6,6 +6,7 @@ mod cluster;
 mod device;
 mod fault;
 mod global;
+mod in_flight;
 mod launch;
 mod mbarrier;
 mod module;

@@ -9,9 +9,9 @@ use super::launch::Grid;
 use super::mbarrier::SharedAddress;
 use super::schedule::Schedule;
 use super::step::{Flow, Step};
-use super::warp::{Fragment, Wait, Warp};
+use super::warp::{Fragment, Transfer, Wait, Warp};
 use crate::check::Gang;
-use crate::isa::{Collective, Src};
+use crate::isa::{Collective, Operands, Src};
 
 /// A cluster of CTAs that run together.
 pub(super) struct Cluster {
@@ -37,12 +37,7 @@ enum Ran {
 }
 
 impl Cluster {
-    pub fn new(
-        grid: &Grid<'_>,
-        schedule: Schedule,
-        index: u64,
-        gang: Rc<RefCell<Gang>>,
-    ) -> Self {
+    pub fn new(grid: &Grid<'_>, schedule: Schedule, index: u64, gang: Rc<RefCell<Gang>>) -> Self {
         let ids = grid.cta_ids(index);
         let warps = (0..ids.len() as u32)
             .flat_map(|rank| grid.warps(&ids, rank, index))
@@ -373,6 +368,16 @@ fn run_fragment(
             }
         }
     }
+    if !warp.transfers.is_empty() || !warp.in_flight.is_empty() {
+        let registers = &instruction.operands;
+        let ready = deliver_for(warp, state, grid, registers, instruction.line, guarded);
+        let checked =
+            ready.and_then(|()| warp.check_in_flight(state, registers, instruction.is_warpgroup));
+        checked.map_err(|kind| Fault {
+            kind,
+            site: site(warp, state, grid, pc, None),
+        })?;
+    }
     let undefined = if state.check.on {
         let here = || site(warp, state, grid, pc, None);
         let equal = |src, value| match src {
@@ -426,6 +431,39 @@ fn run_fragment(
         kind,
         site: site(warp, state, grid, pc, None),
     })
+}
+
+/// Loads whose results an instruction reads arrive before it.
+fn deliver_for(
+    warp: &mut Warp,
+    state: &mut ClusterState,
+    grid: &Grid<'_>,
+    registers: &Operands,
+    line: u32,
+    mask: u32,
+) -> Result<(), FaultKind> {
+    let needed = |t: &Transfer| {
+        let reads = registers.reads.iter().chain(&registers.addresses);
+        reads.clone().any(|slot| t.registers.contains(slot))
+    };
+    if !warp.transfers.iter().any(needed) {
+        return Ok(());
+    }
+    let all = std::mem::take(&mut warp.transfers);
+    let (due, later): (Vec<Transfer>, Vec<Transfer>) = all.into_iter().partition(needed);
+    warp.transfers = later;
+    let mask = mask | warp.live;
+    let mut step = Step {
+        warp,
+        state,
+        grid,
+        mask,
+        line,
+        resumed: false,
+        timed_out: false,
+        lane: None,
+    };
+    due.iter().try_for_each(|transfer| step.deliver(transfer))
 }
 
 /// The lanes that a collective instruction needs.

@@ -4,6 +4,7 @@ use super::agent::{AccessKind, Agent};
 use super::asynchronous::{AsyncOp, Work};
 use super::cluster::{ClusterState, Reduction};
 use super::fault::FaultKind;
+use super::in_flight::InFlight;
 use super::launch::Grid;
 use super::mbarrier::SharedAddress;
 use super::warp::{Transfer, Wait, Warp};
@@ -339,11 +340,8 @@ impl Step<'_> {
         match space {
             Space::Shared | Space::SharedCluster => {
                 if let Ok(at) = self.shared_address(lane, space, address) {
-                    self.state.check.initialised[at.rank as usize].set(
-                        at.offset,
-                        len as u32,
-                        defined,
-                    );
+                    self.state.check.initialised[at.rank as usize]
+                        .set(at.offset, len as u32, defined);
                 }
             }
             Space::Local => {
@@ -375,7 +373,12 @@ impl Step<'_> {
                 let agent = self.agent(lane);
                 self.state.site(agent)
             };
-            return require(undefined, 1 << lane, "a value stored to global memory", &here);
+            return require(
+                undefined,
+                1 << lane,
+                "a value stored to global memory",
+                &here,
+            );
         }
         let defined = undefined.0 >> lane & 1 == 0;
         self.set_defined(lane, space, address, len, defined);
@@ -469,7 +472,10 @@ impl Step<'_> {
         work.check()?;
         let agent = self.agent(lane);
         let group = self.state.current_group(agent, &work);
-        let ticket = self.state.check.issue(agent, &work, group, self.grid.global)?;
+        let ticket = self
+            .state
+            .check
+            .issue(agent, &work, group, self.grid.global)?;
         self.state.queue.push(AsyncOp {
             agent,
             group,
@@ -585,6 +591,15 @@ impl Step<'_> {
         registers: &[Slot],
     ) -> Result<(), FaultKind> {
         self.check_transfer(&access, address, false)?;
+        if self.state.check.on {
+            self.warp.in_flight.push(InFlight {
+                group: None,
+                results: registers.to_vec(),
+                operands: Vec::new(),
+                line: self.line,
+                lane: self.mask.trailing_zeros() & 31,
+            });
+        }
         let transfer = Transfer {
             access,
             address,
@@ -638,6 +653,9 @@ impl Step<'_> {
 
     /// `tcgen05.wait::ld` or `::st`.
     pub fn finish_transfers(&mut self, stores: bool) -> Result<(), FaultKind> {
+        if !stores {
+            self.warp.loads_arrived();
+        }
         let (rank, warp) = (self.warp.rank, self.warp.index);
         self.state
             .check
@@ -651,7 +669,7 @@ impl Step<'_> {
         due.iter().try_for_each(|transfer| self.deliver(transfer))
     }
 
-    fn deliver(&mut self, transfer: &Transfer) -> Result<(), FaultKind> {
+    pub fn deliver(&mut self, transfer: &Transfer) -> Result<(), FaultKind> {
         let (rank, index) = (self.warp.rank as usize, self.warp.index);
         let engine =
             |e: crate::engine::tensor_memory::TensorMemoryError| FaultKind::engine(e.into());
