@@ -3,7 +3,9 @@
 
 use super::cluster::ClusterState;
 use super::fault::{FaultKind, Site};
-use super::warp::Warp;
+use super::launch::Grid;
+use super::step::Step;
+use super::warp::{Transfer, Warp};
 use crate::isa::{Operands, Slot};
 
 /// What an operation in flight keeps.
@@ -68,4 +70,37 @@ impl Warp {
         self.in_flight
             .retain(|op| op.group.is_none_or(|group| group >= limit));
     }
+}
+
+/// Loads whose results an instruction reads arrive before it.
+pub(super) fn deliver_for(
+    warp: &mut Warp,
+    state: &mut ClusterState,
+    grid: &Grid<'_>,
+    registers: &Operands,
+    line: u32,
+    mask: u32,
+) -> Result<(), FaultKind> {
+    let needed = |t: &Transfer| {
+        let reads = registers.reads.iter().chain(&registers.addresses);
+        reads.clone().any(|slot| t.registers.contains(slot))
+    };
+    if !warp.transfers.iter().any(needed) {
+        return Ok(());
+    }
+    let all = std::mem::take(&mut warp.transfers);
+    let (due, later): (Vec<Transfer>, Vec<Transfer>) = all.into_iter().partition(needed);
+    warp.transfers = later;
+    let mask = mask | warp.live;
+    let mut step = Step {
+        warp,
+        state,
+        grid,
+        mask,
+        line,
+        resumed: false,
+        timed_out: false,
+        lane: None,
+    };
+    due.iter().try_for_each(|transfer| step.deliver(transfer))
 }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod asynchronous;
+mod checked;
 mod cluster;
 mod device;
 mod fault;

@@ -9,9 +9,10 @@ use super::launch::Grid;
 use super::mbarrier::SharedAddress;
 use super::schedule::Schedule;
 use super::step::{Flow, Step};
-use super::warp::{Fragment, Transfer, Wait, Warp};
+use super::in_flight::deliver_for;
+use super::warp::{Fragment, Wait, Warp};
 use crate::check::Gang;
-use crate::isa::{Collective, Operands, Src};
+use crate::isa::{Collective, Src};
 
 /// A cluster of CTAs that run together.
 pub(super) struct Cluster {
@@ -431,39 +432,6 @@ fn run_fragment(
         kind,
         site: site(warp, state, grid, pc, None),
     })
-}
-
-/// Loads whose results an instruction reads arrive before it.
-fn deliver_for(
-    warp: &mut Warp,
-    state: &mut ClusterState,
-    grid: &Grid<'_>,
-    registers: &Operands,
-    line: u32,
-    mask: u32,
-) -> Result<(), FaultKind> {
-    let needed = |t: &Transfer| {
-        let reads = registers.reads.iter().chain(&registers.addresses);
-        reads.clone().any(|slot| t.registers.contains(slot))
-    };
-    if !warp.transfers.iter().any(needed) {
-        return Ok(());
-    }
-    let all = std::mem::take(&mut warp.transfers);
-    let (due, later): (Vec<Transfer>, Vec<Transfer>) = all.into_iter().partition(needed);
-    warp.transfers = later;
-    let mask = mask | warp.live;
-    let mut step = Step {
-        warp,
-        state,
-        grid,
-        mask,
-        line,
-        resumed: false,
-        timed_out: false,
-        lane: None,
-    };
-    due.iter().try_for_each(|transfer| step.deliver(transfer))
 }
 
 /// The lanes that a collective instruction needs.
