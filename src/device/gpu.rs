@@ -1,6 +1,8 @@
 //! One kernel on the emulated GPU, from buffers in host memory to C in host memory.
 
-use ptx_emulator::{Checks, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Schedule, Stop};
+use ptx_emulator::{
+    Checks, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Schedule, Stop,
+};
 
 use super::error::DeviceError;
 use super::layout::{Layout, OPERANDS, Place, operand_name};

@@ -26,13 +26,27 @@ impl Summary {
     pub fn new(gang: &mut Gang, warps_per_cta: u32) -> Self {
         let ctas = gang.ctas().first().cloned().unwrap_or_default();
         let (writes, written, reads) = gang.take_accesses();
-        Summary { ctas, warps_per_cta, writes, written, reads }
+        Summary {
+            ctas,
+            warps_per_cta,
+            writes,
+            written,
+            reads,
+        }
     }
 
     fn site(&self, entry: &Entry) -> Site {
-        let (cta, warp) = (entry.warp / self.warps_per_cta, entry.warp % self.warps_per_cta);
+        let (cta, warp) = (
+            entry.warp / self.warps_per_cta,
+            entry.warp % self.warps_per_cta,
+        );
         let cta = self.ctas.get(cta as usize).copied().unwrap_or_default();
-        Site { line: entry.line, cta, warp, lane: Some(entry.lane) }
+        Site {
+            line: entry.line,
+            cta,
+            warp,
+            lane: Some(entry.lane),
+        }
     }
 }
 
@@ -42,23 +56,42 @@ pub(crate) fn conflict(clusters: &[Summary]) -> Result<(), Fault> {
     for (index, cluster) in clusters.iter().enumerate() {
         for (granule, entry) in &cluster.writes {
             let others = writers.entry(*granule).or_default();
-            if let Some((other, earlier)) = others.iter().find(|(i, e)| *i != index && clash(e, entry)) {
-                return Err(report(clusters, (*other, earlier), (index, entry), *granule));
+            if let Some((other, earlier)) =
+                others.iter().find(|(i, e)| *i != index && clash(e, entry))
+            {
+                return Err(report(
+                    clusters,
+                    (*other, earlier),
+                    (index, entry),
+                    *granule,
+                ));
             }
             others.push((index, *entry));
         }
     }
     let find = |index: usize, granule: u64, entry: &Entry| {
         let others = writers.get(&granule)?;
-        let (other, earlier) = others.iter().find(|(i, e)| *i != index && clash(e, entry))?;
+        let (other, earlier) = others
+            .iter()
+            .find(|(i, e)| *i != index && clash(e, entry))?;
         Some(report(clusters, (*other, earlier), (index, entry), granule))
     };
-    let written: HashSet<u64> = clusters.iter().flat_map(|c| c.written.iter().copied()).collect();
+    let written: HashSet<u64> = clusters
+        .iter()
+        .flat_map(|c| c.written.iter().copied())
+        .collect();
     for (index, cluster) in clusters.iter().enumerate() {
-        let mut bases: Vec<&u64> = cluster.reads.keys().filter(|base| written.contains(base)).collect();
+        let mut bases: Vec<&u64> = cluster
+            .reads
+            .keys()
+            .filter(|base| written.contains(base))
+            .collect();
         bases.sort();
         for (extent, entry) in bases.into_iter().flat_map(|base| &cluster.reads[base]) {
-            let touched = extent.pieces().into_iter().flat_map(|(address, len)| granules(address, len));
+            let touched = extent
+                .pieces()
+                .into_iter()
+                .flat_map(|(address, len)| granules(address, len));
             for (granule, mask) in touched {
                 if let Some(fault) = find(index, granule, &Entry { mask, ..*entry }) {
                     return Err(fault);
@@ -73,7 +106,12 @@ fn clash(a: &Entry, b: &Entry) -> bool {
     a.mask & b.mask != 0 && !(a.strong && b.strong) && !(a.mask == b.mask && a.stores_the_same(b))
 }
 
-fn report(clusters: &[Summary], earlier: (usize, &Entry), later: (usize, &Entry), granule: u64) -> Fault {
+fn report(
+    clusters: &[Summary],
+    earlier: (usize, &Entry),
+    later: (usize, &Entry),
+    granule: u64,
+) -> Fault {
     let byte = (earlier.1.mask & later.1.mask).trailing_zeros();
     let conflict = Conflict {
         space: "global",
@@ -83,5 +121,8 @@ fn report(clusters: &[Summary], earlier: (usize, &Entry), later: (usize, &Entry)
         other_operation: earlier.1.operation.name(),
         other: clusters[earlier.0].site(earlier.1),
     };
-    Fault { kind: FaultKind::Race(Box::new(conflict)), site: clusters[later.0].site(later.1) }
+    Fault {
+        kind: FaultKind::Race(Box::new(conflict)),
+        site: clusters[later.0].site(later.1),
+    }
 }

@@ -235,6 +235,7 @@ impl<'a> Decoder<'a> {
                 Taint::Lanewise if super::is_strict(&written.opcode) => Taint::Strict,
                 other => other,
             },
+            is_warpgroup: written.opcode == "wgmma",
             op,
             operands,
         });
@@ -253,6 +254,7 @@ impl<'a> Decoder<'a> {
             guard: None,
             op: super::control::exit(),
             operands: Default::default(),
+            is_warpgroup: false,
             taint: Taint::Lanewise,
         });
         let couples_clusters = self.instructions.iter().any(|i| i.op.couples_clusters());

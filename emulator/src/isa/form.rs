@@ -147,7 +147,11 @@ impl<'a> Form<'a> {
     }
 
     fn note_read(&self, slot: Slot, bits: u32) {
-        let slots = if bits == 128 { slot..slot + 2 } else { slot..slot + 1 };
+        let slots = if bits == 128 {
+            slot..slot + 2
+        } else {
+            slot..slot + 1
+        };
         self.operands.borrow_mut().reads.extend(slots);
     }
 
@@ -202,7 +206,11 @@ impl<'a> Form<'a> {
             }),
             ast::Operand::Name(name) => {
                 let (slot, bits) = self.register(name)?;
-                let slots = if bits == 128 { slot..slot + 2 } else { slot..slot + 1 };
+                let slots = if bits == 128 {
+                    slot..slot + 2
+                } else {
+                    slot..slot + 1
+                };
                 self.operands.borrow_mut().writes.extend(slots);
                 Ok(Dst { slot, bits })
             }

@@ -264,13 +264,7 @@ impl Execute for Store {
             for (value, element) in values.iter().zip(bytes[..total].chunks_mut(size.min(8))) {
                 element.copy_from_slice(&value[lane].to_le_bytes()[..element.len()]);
             }
-            step.write(
-                lane,
-                self.space,
-                addresses[lane],
-                kind,
-                &bytes[..total],
-            )?;
+            step.write(lane, self.space, addresses[lane], kind, &bytes[..total])?;
             if step.state.check.on {
                 for (i, src) in self.srcs.iter().enumerate() {
                     let at = addresses[lane].wrapping_add((i * size) as u64);

@@ -106,6 +106,8 @@ pub(crate) struct Instruction {
     pub op: Op,
     pub operands: Operands,
     pub taint: Taint,
+    /// A wgmma: it may follow others on the same registers.
+    pub is_warpgroup: bool,
 }
 
 /// The registers of an instruction.
@@ -141,7 +143,16 @@ pub(crate) enum Taint {
 fn is_strict(opcode: &str) -> bool {
     matches!(
         opcode,
-        "atom" | "red" | "bar" | "barrier" | "mbarrier" | "cp" | "brx" | "tensormap" | "tcgen05" | "wgmma"
+        "atom"
+            | "red"
+            | "bar"
+            | "barrier"
+            | "mbarrier"
+            | "cp"
+            | "brx"
+            | "tensormap"
+            | "tcgen05"
+            | "wgmma"
     )
 }
 

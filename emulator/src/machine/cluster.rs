@@ -172,8 +172,8 @@ impl ClusterState {
         if at.offset > size || len > size - at.offset {
             return Err(out(format!("the CTA has shared memory up to {size:#x}")));
         }
-        if cta.live_warps == 0 {
-            return Err(FaultKind::PeerExited(format!("{len} bytes at {at}")));
+        if len > 0 {
+            self.check_alive(at)?;
         }
         if !at.offset.is_multiple_of(align) {
             return Err(FaultKind::Misaligned {
@@ -183,6 +183,14 @@ impl ClusterState {
             });
         }
         Ok(())
+    }
+
+    /// The shared memory of a CTA that has exited may belong to another one by now.
+    pub fn check_alive(&self, at: SharedAddress) -> Result<(), FaultKind> {
+        match self.ctas.get(at.rank as usize) {
+            Some(cta) if cta.live_warps == 0 => Err(FaultKind::PeerExited(at.to_string())),
+            _ => Ok(()),
+        }
     }
 
     /// All reads of shared memory by threads and copies come through here.

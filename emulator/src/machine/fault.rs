@@ -84,6 +84,10 @@ pub enum FaultKind {
     MissingTensorFence(Box<Conflict>),
     /// The initialisation of an mbarrier is not visible there: `fence.mbarrier_init` is missing.
     MissingMbarrierFence(Box<Conflict>),
+    /// The result register of a `tcgen05.ld` (at the named site) is written before `tcgen05.wait::ld`.
+    RegisterInFlight(Box<Site>),
+    /// A register of a `wgmma` (at the named site) is touched before `wgmma.wait_group`.
+    WarpgroupInFlight(Box<Site>),
     /// An undefined value has reached a result.
     UninitialisedRead(Box<Undefined>),
     /// The program executed `trap`.
@@ -119,6 +123,8 @@ impl FaultKind {
             FaultKind::MissingTensorWait(_) => "missing-tensor-wait",
             FaultKind::MissingTensorFence(_) => "missing-tensor-fence",
             FaultKind::MissingMbarrierFence(_) => "missing-mbarrier-fence",
+            FaultKind::RegisterInFlight(_) => "missing-tensor-wait",
+            FaultKind::WarpgroupInFlight(_) => "wgmma-in-flight",
             FaultKind::UninitialisedRead(_) => "uninitialised-read",
             FaultKind::Trap => "trap",
             FaultKind::InstructionLimit(_) => "instruction-limit",
@@ -195,6 +201,14 @@ impl fmt::Display for FaultKind {
             FaultKind::MissingMbarrierFence(c) => write!(
                 f,
                 "missing fence.mbarrier_init: {c}, without a fence or release that shows it"
+            ),
+            FaultKind::RegisterInFlight(other) => write!(
+                f,
+                "missing tcgen05.wait: a register is written that the tcgen05.ld at {other} may still fill"
+            ),
+            FaultKind::WarpgroupInFlight(other) => write!(
+                f,
+                "wgmma in flight: a register is touched that the wgmma.mma_async at {other} still uses"
             ),
             FaultKind::UninitialisedRead(what) => write!(f, "uninitialised read: {what}"),
             FaultKind::Trap => write!(f, "trap"),

@@ -57,6 +57,7 @@ pub(crate) fn token_pending(token: u64) -> u32 {
 
 impl ClusterState {
     fn barrier_mut(&mut self, at: SharedAddress) -> Result<&mut Mbarrier, FaultKind> {
+        self.check_alive(at)?;
         self.ctas[at.rank as usize]
             .barriers
             .get_mut(&at.offset)

@@ -2,10 +2,12 @@
 
 mod agent;
 mod asynchronous;
+mod checked;
 mod cluster;
 mod device;
 mod fault;
 mod global;
+mod in_flight;
 mod launch;
 mod mbarrier;
 mod module;

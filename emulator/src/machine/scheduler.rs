@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::cluster::{ClusterState, Counts};
 use super::fault::{Fault, FaultKind, Site};
+use super::in_flight::deliver_for;
 use super::launch::Grid;
 use super::mbarrier::SharedAddress;
 use super::schedule::Schedule;
@@ -37,12 +38,7 @@ enum Ran {
 }
 
 impl Cluster {
-    pub fn new(
-        grid: &Grid<'_>,
-        schedule: Schedule,
-        index: u64,
-        gang: Rc<RefCell<Gang>>,
-    ) -> Self {
+    pub fn new(grid: &Grid<'_>, schedule: Schedule, index: u64, gang: Rc<RefCell<Gang>>) -> Self {
         let ids = grid.cta_ids(index);
         let warps = (0..ids.len() as u32)
             .flat_map(|rank| grid.warps(&ids, rank, index))
@@ -372,6 +368,16 @@ fn run_fragment(
                 });
             }
         }
+    }
+    if !warp.transfers.is_empty() || !warp.in_flight.is_empty() {
+        let registers = &instruction.operands;
+        let ready = deliver_for(warp, state, grid, registers, instruction.line, guarded);
+        let checked =
+            ready.and_then(|()| warp.check_in_flight(state, registers, instruction.is_warpgroup));
+        checked.map_err(|kind| Fault {
+            kind,
+            site: site(warp, state, grid, pc, None),
+        })?;
     }
     let undefined = if state.check.on {
         let here = || site(warp, state, grid, pc, None);

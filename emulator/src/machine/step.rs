@@ -4,11 +4,12 @@ use super::agent::{AccessKind, Agent};
 use super::asynchronous::{AsyncOp, Work};
 use super::cluster::{ClusterState, Reduction};
 use super::fault::FaultKind;
+use super::in_flight::InFlight;
 use super::launch::Grid;
 use super::mbarrier::SharedAddress;
 use super::warp::{Transfer, Wait, Warp};
 use super::window::{self, Window};
-use crate::check::{Extent, Fence, Semantics, Sync, digest, require};
+use crate::check::{Semantics, digest};
 use crate::engine::tensor_map::TensorMap;
 use crate::engine::tensor_memory::Access;
 use crate::isa::{Addr, Slot, Src, truncate};
@@ -121,25 +122,6 @@ impl Step<'_> {
 
     // ---- memory
 
-    /// A thread has touched global memory. Tensor maps are read by the unit that uses them, behind its own proxy.
-    fn global_access(
-        &mut self,
-        lane: usize,
-        address: u64,
-        len: usize,
-        kind: AccessKind,
-        value: u32,
-    ) -> Result<(), FaultKind> {
-        let agent = self.agent(lane);
-        let extent = Extent::Bytes(address, len as u64);
-        if kind == AccessKind::AsyncLoad {
-            return self.state.check.map_access(agent, extent, self.grid.global);
-        }
-        self.state
-            .check
-            .global_access(agent, extent, self.grid.global, kind, value)
-    }
-
     /// The CTA and offset of a shared address. `.shared::cta` reaches one's own CTA only. Generic addresses may also be
     /// plain shared ones: compilers pass those, zero-extended, to mbarrier operands that are written without a space.
     pub fn shared_address(
@@ -222,7 +204,7 @@ impl Step<'_> {
     }
 
     /// The space behind a generic address, and the address in it.
-    fn concrete(&self, space: Space, address: u64) -> (Space, u64) {
+    pub(super) fn concrete(&self, space: Space, address: u64) -> (Space, u64) {
         if space != Space::Generic {
             return (space, address);
         }
@@ -306,105 +288,6 @@ impl Step<'_> {
         }
     }
 
-    // ---- what is defined
-
-    /// Whether bytes that a lane has read hold defined values. Global memory counts as defined.
-    pub fn is_defined(&mut self, lane: usize, space: Space, address: u64, len: usize) -> bool {
-        let (space, address) = self.concrete(space, address);
-        match space {
-            Space::Shared | Space::SharedCluster => {
-                let at = self.shared_address(lane, space, address);
-                at.is_ok_and(|at| {
-                    self.state.check.initialised[at.rank as usize].is_set(at.offset, len as u32)
-                })
-            }
-            Space::Local => {
-                let start = lane * self.grid.local_bytes as usize + address as usize;
-                let bytes = self.warp.local_defined.get(start..start + len);
-                bytes.is_none_or(|bytes| bytes.iter().all(|b| *b))
-            }
-            _ => true,
-        }
-    }
-
-    pub fn set_defined(
-        &mut self,
-        lane: usize,
-        space: Space,
-        address: u64,
-        len: usize,
-        defined: bool,
-    ) {
-        let (space, address) = self.concrete(space, address);
-        match space {
-            Space::Shared | Space::SharedCluster => {
-                if let Ok(at) = self.shared_address(lane, space, address) {
-                    self.state.check.initialised[at.rank as usize].set(
-                        at.offset,
-                        len as u32,
-                        defined,
-                    );
-                }
-            }
-            Space::Local => {
-                let start = lane * self.grid.local_bytes as usize + address as usize;
-                if let Some(bytes) = self.warp.local_defined.get_mut(start..start + len) {
-                    bytes.fill(defined);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A lane has stored a register: memory is now as defined as it is, and global memory must be.
-    pub fn stored(
-        &mut self,
-        lane: usize,
-        space: Space,
-        address: u64,
-        len: usize,
-        src: Src,
-    ) -> Result<(), FaultKind> {
-        let undefined = self.warp.defined.undefined(src);
-        let is_global = matches!(
-            self.concrete(space, address).0,
-            Space::Global | Space::Generic
-        );
-        if is_global {
-            let here = || {
-                let agent = self.agent(lane);
-                self.state.site(agent)
-            };
-            return require(undefined, 1 << lane, "a value stored to global memory", &here);
-        }
-        let defined = undefined.0 >> lane & 1 == 0;
-        self.set_defined(lane, space, address, len, defined);
-        Ok(())
-    }
-
-    /// A strong load has observed what others passed on through this place.
-    pub fn take_over(&mut self, lane: usize, space: Space, address: u64, sync: Sync) {
-        let (agent, place) = (self.agent(lane), self.place(lane, space, address));
-        self.state.check.take_over(agent, place, sync);
-    }
-
-    /// A strong store passes on what the thread knows.
-    pub fn pass_on(&mut self, lane: usize, space: Space, address: u64, sync: Sync) {
-        let (agent, place) = (self.agent(lane), self.place(lane, space, address));
-        self.state.check.pass_on(agent, place, sync);
-    }
-
-    /// A name for the place behind an address: shared memory with its CTA's rank, or global.
-    fn place(&mut self, lane: usize, space: Space, address: u64) -> (Option<u32>, u64) {
-        let (space, address) = self.concrete(space, address);
-        match space {
-            Space::Shared | Space::SharedCluster => self
-                .shared_address(lane, space, address)
-                .map_or((None, address), |at| (Some(at.rank), at.offset.into())),
-            _ => (None, address),
-        }
-    }
-
     /// Replaces `len` bytes by a function of them; returns what was there.
     pub fn update(
         &mut self,
@@ -469,7 +352,10 @@ impl Step<'_> {
         work.check()?;
         let agent = self.agent(lane);
         let group = self.state.current_group(agent, &work);
-        let ticket = self.state.check.issue(agent, &work, group, self.grid.global)?;
+        let ticket = self
+            .state
+            .check
+            .issue(agent, &work, group, self.grid.global)?;
         self.state.queue.push(AsyncOp {
             agent,
             group,
@@ -552,30 +438,7 @@ impl Step<'_> {
         self.warp.cluster_arrived &= !self.mask;
     }
 
-    /// The lanes execute a fence.
-    pub fn fence(&mut self, fence: Fence) {
-        let (rank, warp) = (self.warp.rank, self.warp.index);
-        self.state.check.fence(rank, warp, self.mask, fence);
-    }
-
     // ---- tensor memory
-
-    /// A transfer is legal and in order when it is issued, whenever it happens. It is one operation of the whole warp.
-    fn check_transfer(
-        &mut self,
-        access: &Access,
-        address: u32,
-        store: bool,
-    ) -> Result<(), FaultKind> {
-        self.state.ctas[self.warp.rank as usize]
-            .tensor
-            .check_access(access, address, self.warp.index)
-            .map_err(|e| FaultKind::engine(e.into()))?;
-        let agent = self.agent(self.mask.trailing_zeros() as usize & 31);
-        self.state
-            .check
-            .transfer(agent, self.mask, access, address, store)
-    }
 
     /// `tcgen05.ld`: the registers are poisoned until the data arrives, at `tcgen05.wait::ld` at the latest.
     pub fn tensor_load(
@@ -585,6 +448,15 @@ impl Step<'_> {
         registers: &[Slot],
     ) -> Result<(), FaultKind> {
         self.check_transfer(&access, address, false)?;
+        if self.state.check.on {
+            self.warp.in_flight.push(InFlight {
+                group: None,
+                results: registers.to_vec(),
+                operands: Vec::new(),
+                line: self.line,
+                lane: self.mask.trailing_zeros() & 31,
+            });
+        }
         let transfer = Transfer {
             access,
             address,
@@ -638,6 +510,9 @@ impl Step<'_> {
 
     /// `tcgen05.wait::ld` or `::st`.
     pub fn finish_transfers(&mut self, stores: bool) -> Result<(), FaultKind> {
+        if !stores {
+            self.warp.loads_arrived();
+        }
         let (rank, warp) = (self.warp.rank, self.warp.index);
         self.state
             .check
@@ -651,7 +526,7 @@ impl Step<'_> {
         due.iter().try_for_each(|transfer| self.deliver(transfer))
     }
 
-    fn deliver(&mut self, transfer: &Transfer) -> Result<(), FaultKind> {
+    pub fn deliver(&mut self, transfer: &Transfer) -> Result<(), FaultKind> {
         let (rank, index) = (self.warp.rank as usize, self.warp.index);
         let engine =
             |e: crate::engine::tensor_memory::TensorMemoryError| FaultKind::engine(e.into());

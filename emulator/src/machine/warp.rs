@@ -5,6 +5,7 @@
 //! that waits does not hold up the others.
 
 use super::cluster::ClusterState;
+use super::in_flight::InFlight;
 use super::mbarrier::SharedAddress;
 use super::warpgroup::Warpgroup;
 use crate::check::Registers;
@@ -66,6 +67,8 @@ pub(crate) struct Warp {
     pub fragments: Vec<Fragment>,
     pub local: Vec<u8>,
     pub transfers: Vec<Transfer>,
+    /// Operations that keep registers, if that is checked.
+    pub in_flight: Vec<InFlight>,
     /// `wgmma` operations in flight.
     pub warpgroup: Warpgroup,
     /// Lanes that have arrived at the cluster barrier and not waited yet, and at which generation.

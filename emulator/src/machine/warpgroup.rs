@@ -4,6 +4,7 @@
 //! operands of A must not change.
 
 use super::fault::FaultKind;
+use super::in_flight::InFlight;
 use super::step::Step;
 use crate::check::warpgroup_footprint;
 use crate::engine::mma::wgmma::{AOperand, Wgmma};
@@ -50,6 +51,17 @@ impl Step<'_> {
             self.state
                 .check
                 .warpgroup(agent, self.mask, group, &touches)?;
+            let registers = a.iter().filter_map(|src| match src {
+                Src::Reg(slot) => Some(*slot),
+                _ => None,
+            });
+            self.warp.in_flight.push(InFlight {
+                group: Some(group),
+                results: d.to_vec(),
+                operands: registers.collect(),
+                line: self.line,
+                lane: 0,
+            });
         }
         let pending = Pending {
             group,
@@ -81,6 +93,7 @@ impl Step<'_> {
     /// Completes all groups but the `keep` youngest. Accumulators of operations that stay pending stay poisoned.
     pub fn finish_warpgroup(&mut self, keep: u32) -> Result<(), FaultKind> {
         let limit = self.warp.warpgroup.committed.saturating_sub(keep);
+        self.warp.groups_arrived(limit);
         let (rank, warp) = (self.warp.rank, self.warp.index);
         self.state
             .check

@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ptx_emulator::engine::swizzle::Swizzle;
 use ptx_emulator::engine::tensor_map::ElementType;
-use ptx_emulator::{Checks, Device, DeviceConfig, Fault, Launch, Module, Schedule, Stop, TensorMap};
+use ptx_emulator::{
+    Checks, Device, DeviceConfig, Fault, Launch, Module, Schedule, Stop, TensorMap,
+};
 
 use super::case::{Buffer, Case, Expect, Fill, LaunchSpec, Map};
 use super::formula::{evaluate, number};
@@ -73,7 +75,11 @@ impl Setting {
     fn new(case: &Case) -> Result<Self, Stop> {
         let config = DeviceConfig {
             instruction_limit: 4_000_000,
-            checks: if case.strict && case.is_fail() { Checks::Strict } else { Checks::All },
+            checks: if case.strict && case.is_fail() {
+                Checks::Strict
+            } else {
+                Checks::All
+            },
             ..DeviceConfig::default()
         };
         let device = Device::new(config);
