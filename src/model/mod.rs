@@ -1,0 +1,15 @@
+//! The price of a plan in microseconds, and why.
+
+pub mod machine;
+mod memory;
+pub mod mma;
+pub mod price;
+pub mod simulate;
+pub mod timeline;
+mod track;
+pub mod workload;
+
+pub use machine::{B200, H200, Machine};
+pub use price::{Parts, Price};
+pub use simulate::price;
+pub use workload::Workload;
