@@ -112,6 +112,8 @@ machine! {
     handover_us,
     /// Completion of the previous kernel to the return of `griddepcontrol.wait`.
     dependency_us,
+    /// What a kilobyte of kernel parameters adds to the gap.
+    parameter_us_per_kb,
     /// Start of one CTA to the start of the next.
     dispatch_ns,
     /// Dense FP4 (B200) or f16 (H200) multiply-adds of one SM in a cycle, counted as two operations.
@@ -171,10 +173,10 @@ pub const B200: Machine = Machine {
         "first use 1413-2088 cycles against 900 steady (SA)",
     ),
     sm_fill_gb_s: c(
-        95.0,
-        [88.0, 117.0],
+        110.0,
+        [88.0, 119.0],
         "GB/s",
-        "fit; 13.1 TB/s into 148 SMs by multicast (SA), 13.3-17.4 from L2 (QR)",
+        "fit; 13.1 TB/s into 148 SMs by multicast (SA), 13.3-17.4 from L2, 60 B a cycle (QR)",
     ),
     barrier_cycles: c(54.0, [54.0, 111.0], "cycles", "arrive and wait (QR)"),
     copy_issue_cycles: c(
@@ -220,7 +222,7 @@ pub const B200: Machine = Machine {
         "relaxed to acquire-release (QR)",
     ),
     slice_cycles: c(
-        200.0,
+        60.0,
         [60.0, 420.0],
         "cycles",
         "latency of tcgen05.ld uncertain, 60 to 420 under load",
@@ -263,6 +265,12 @@ pub const B200: Machine = Machine {
         "no source; 0.96 of 1.0 removable (PE)",
     ),
     dependency_us: c(0.3, [0.1, 0.5], "us", "no source"),
+    parameter_us_per_kb: c(
+        0.085,
+        [0.0, 0.085],
+        "us",
+        "4 KB add 0.34 us to launch and synchronisation (QR)",
+    ),
     dispatch_ns: c(0.54, [0.3, 1.0], "ns", "543 us for 1e6 CTAs (QR)"),
     flops_per_cycle: c(
         32_768.0,
@@ -335,6 +343,12 @@ pub const H200: Machine = Machine {
     ),
     handover_us: c(0.3, [0.1, 0.5], "us", "as B200"),
     dependency_us: c(0.3, [0.1, 0.5], "us", "as B200"),
+    parameter_us_per_kb: c(
+        0.085,
+        [0.0, 0.085],
+        "us",
+        "4 KB add 0.34 us to launch and synchronisation (QR)",
+    ),
     dispatch_ns: c(0.54, [0.3, 1.0], "ns", "as B200"),
     flops_per_cycle: c(
         4_096.0,

@@ -3,7 +3,9 @@
 pub mod machine;
 mod memory;
 pub mod mma;
+pub mod outline;
 pub mod price;
+pub mod published;
 pub mod simulate;
 pub mod timeline;
 mod track;

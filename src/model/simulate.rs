@@ -9,7 +9,6 @@
 use super::machine::Machine;
 use super::memory::Memory;
 use super::price::{Parts, Price};
-use super::timeline::Activity;
 use super::track::{Rates, Track};
 use super::workload::{Reduction, Workload};
 use std::cmp::Reverse;
@@ -45,7 +44,7 @@ pub fn price(workload: &Workload, machine: &Machine) -> Price {
 struct Finished {
     /// When each worker's place is free, soonest first.
     free: Vec<f64>,
-    /// When the last worker was through.
+    /// When the last worker was through and its stores had drained.
     end: f64,
 }
 
@@ -87,7 +86,9 @@ impl<'a> Launch<'a> {
                 before.end + machine.dependency_us.value,
             )
         } else {
-            (machine.launch_gap_us.value, f64::NEG_INFINITY)
+            let kilobytes = f64::from(workload.kernel.parameter_bytes) / 1024.0;
+            let parameters = kilobytes * machine.parameter_us_per_kb.value;
+            (machine.launch_gap_us.value + parameters, f64::NEG_INFINITY)
         };
         let sums = workload
             .workers
@@ -180,7 +181,8 @@ impl<'a> Launch<'a> {
     }
 
     fn end(&self) -> f64 {
-        self.tracks.iter().map(|t| t.end).fold(0.0, f64::max)
+        let last = self.tracks.iter().map(|t| t.end).fold(0.0, f64::max);
+        last + self.machine.drain_us.value
     }
 }
 
@@ -200,9 +202,11 @@ fn summary(
 ) -> Price {
     let end = run.end();
     let critical = run.tracks.iter().max_by(|a, b| a.end.total_cmp(&b.end));
-    let parts = critical.map_or(Parts::default(), |track| track.parts(before));
+    let parts = critical.map_or(Parts::default(), |track| {
+        track.parts(before, machine.drain_us.value)
+    });
     let fill = |track: &Track<'_>| track.filled as f64 * rates.fill_us_per_byte;
-    let busy = |track: &Track<'_>| track.lane.busy(Activity::Mma);
+    let busy = |track: &Track<'_>| track.multiplied;
     let most = |f: &dyn Fn(&Track<'_>) -> f64| run.tracks.iter().map(f).fold(0.0, f64::max);
     let moved = read as f64 + workload.stored_bytes() as f64 * machine.write_cost.value;
     Price {

@@ -21,7 +21,7 @@ pub(super) struct Rates {
     /// Start to the first load, and start to the first MMA.
     until_load: f64,
     until_mma: f64,
-    /// Last store to the end.
+    /// Last store to the exit.
     exit: f64,
 }
 
@@ -66,7 +66,7 @@ impl Rates {
                 set_up
             },
             until_mma: allocated,
-            exit: machine.drain_us.value + cluster,
+            exit: cluster,
         }
     }
 }
@@ -74,7 +74,7 @@ impl Rates {
 /// State of a worker. Times in microseconds.
 pub(super) struct Track<'a> {
     pub lane: Lane,
-    /// When everything is stored.
+    /// When it exits; its stores may still be on their way.
     pub end: f64,
     /// Bytes that came into each SM.
     pub filled: u64,
@@ -90,10 +90,12 @@ pub(super) struct Track<'a> {
     first_full: f64,
     dependency: f64,
     port: f64,
+    token_port: f64,
     tensor: f64,
     epilogue: f64,
     stage_free: Vec<f64>,
     accumulator_free: Vec<f64>,
+    pub multiplied: f64,
     waited_loads: f64,
     waited_accumulator: f64,
     /// A share of a split sum that waits for the others: sum, columns.
@@ -137,10 +139,12 @@ impl<'a> Track<'a> {
             first_full: f64::INFINITY,
             dependency,
             port: 0.0,
+            token_port: 0.0,
             tensor: start + rates.until_mma,
             epilogue: 0.0,
             stage_free: vec![load_warp; kernel.stages.max(1) as usize],
             accumulator_free: vec![0.0; kernel.accumulators.max(1) as usize],
+            multiplied: 0.0,
             waited_loads: 0.0,
             waited_accumulator: 0.0,
             share: None,
@@ -201,23 +205,21 @@ impl<'a> Track<'a> {
         if !(first_ring && self.kernel.unconditional_start) {
             now += rates.barrier;
         }
-        let mut arrival = 0.0f64;
+        let early = (self.dependency - now).max(0.0);
+        let (mut weights, mut tokens) = (0.0f64, 0.0f64);
         for stream in &tile.streams {
             let chunk = stream.first_chunk + self.k_block;
-            let mut here = memory.load(now, chunk, stream.bytes_of(self.k_block, tile));
-            if first_ring && stream.operand == Operand::Tokens && self.dependency > now {
-                here += self.dependency - now;
+            let arrival = memory.load(now, chunk, stream.bytes_of(self.k_block, tile));
+            match stream.operand {
+                Operand::Weights => weights = weights.max(arrival),
+                Operand::Tokens => tokens = tokens.max(arrival + early),
             }
-            arrival = arrival.max(here);
         }
         if self.issued == 0 {
-            arrival += rates.first_load;
+            weights += rates.first_load;
+            tokens += rates.first_load;
         }
-        let share = f64::from(tile.steps_of(self.k_block)) / f64::from(tile.steps);
-        let bytes = f64::from(tile.fill_bytes) * share;
-        let full = arrival.max(self.port) + bytes * rates.fill_us_per_byte;
-        self.filled += bytes as u64;
-        self.port = full;
+        let full = self.fill(tile, weights, tokens, early > 0.0, rates);
         self.load_warp = now + f64::from(tile.copies) * rates.copy_issue;
         // The load warp waits for the previous kernel once it has filled the ring with early weights.
         if self.issued + 1 == self.kernel.stages {
@@ -225,6 +227,29 @@ impl<'a> Track<'a> {
         }
         self.lane.add(Activity::Load, now, full);
         full
+    }
+
+    /// Takes the arriving bytes in, one K block after the other; tokens that wait for the previous kernel come in behind
+    /// all early weights. Returns when the K block is complete.
+    fn fill(&mut self, tile: &Tile, weights: f64, tokens: f64, early: bool, rates: &Rates) -> f64 {
+        let share = f64::from(tile.steps_of(self.k_block)) / f64::from(tile.steps);
+        let bytes = f64::from(tile.fill_bytes) * share;
+        self.filled += bytes as u64;
+        if !early {
+            let arrival = weights.max(tokens).max(self.port).max(self.token_port);
+            self.port = arrival + bytes * rates.fill_us_per_byte;
+            return self.port;
+        }
+        let weight_streams = tile
+            .streams
+            .iter()
+            .filter(|s| s.operand == Operand::Weights);
+        let of_weights: u32 = weight_streams.map(|s| s.bytes_of(self.k_block, tile)).sum();
+        let of_weights = f64::from(of_weights) / f64::from(self.kernel.sms);
+        self.port = weights.max(self.port) + of_weights * rates.fill_us_per_byte;
+        let rest = (bytes - of_weights).max(0.0);
+        self.token_port = tokens.max(self.token_port) + rest * rates.fill_us_per_byte;
+        self.port.max(self.token_port)
     }
 
     /// The tensor core's work on a K block; returns when it is done.
@@ -242,7 +267,9 @@ impl<'a> Track<'a> {
             self.waited_accumulator += (free - start).max(0.0);
             start = start.max(free);
         }
-        self.tensor = start + self.step_us * f64::from(tile.steps_of(self.k_block));
+        let duration = self.step_us * f64::from(tile.steps_of(self.k_block));
+        self.multiplied += duration;
+        self.tensor = start + duration;
         self.lane.add(Activity::Mma, start, self.tensor);
         self.tensor
     }
@@ -290,16 +317,16 @@ impl<'a> Track<'a> {
         self.finish(rates);
     }
 
-    /// Where the time went, from the end of the previous launch to this worker's end.
-    pub fn parts(&self, before: f64) -> Parts {
+    /// Where the time went, from the end of the previous launch to the end of this one.
+    pub fn parts(&self, before: f64, drain: f64) -> Parts {
         Parts {
             launch_us: self.lane.span.0 - before,
             prologue_us: self.first_issue - self.lane.span.0,
             first_load_us: self.first_full - self.first_issue,
-            tensor_us: self.lane.busy(Activity::Mma),
+            tensor_us: self.multiplied,
             load_wait_us: self.waited_loads,
             accumulator_wait_us: self.waited_accumulator,
-            tail_us: self.end - self.tensor,
+            tail_us: self.end + drain - self.tensor,
         }
     }
 }

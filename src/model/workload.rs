@@ -92,6 +92,8 @@ pub struct Mma {
 pub struct Kernel {
     /// SMs of a worker: 1, or 2 for a pair.
     pub sms: u32,
+    /// Bytes of kernel parameters.
+    pub parameter_bytes: u32,
     /// Stages of the ring.
     pub stages: u32,
     /// Accumulators.
