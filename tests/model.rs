@@ -100,3 +100,34 @@ fn refit() {
         );
     }
 }
+
+#[test]
+#[ignore]
+fn show_plans() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shapes/leaderboard.toml");
+    let sets = nvfp4gen::problem::ShapeFile::read(&file).unwrap().sets;
+    let mut workloads = Vec::new();
+    for set in &sets {
+        let plan = nvfp4gen::choose::choose(set, nvfp4gen::plan::target::SM_100A).unwrap();
+        let w = model::Workload::from(&plan);
+        let t = std::time::Instant::now();
+        let price = model::price(&w, &B200);
+        println!(
+            "{price}  priced in {:?}; stages {} acc {}",
+            t.elapsed(),
+            w.kernel.stages,
+            w.kernel.accumulators
+        );
+        workloads.push(w);
+    }
+    println!("geomean {}", model::sensitivity::geomean(&workloads, &B200));
+    for s in model::sensitivity::sensitivities(&workloads, &B200) {
+        println!(
+            "{:<24} {:?} {:+.1}% {:+.1}%",
+            s.constant,
+            s.range,
+            100.0 * s.moved.0,
+            100.0 * s.moved.1
+        );
+    }
+}

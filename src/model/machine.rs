@@ -143,7 +143,7 @@ pub const B200: Machine = Machine {
         "1.845 (UM); 1.92-1.98 (SA sweeps); 1.5 in the contest's own bound",
     ),
     dram_tb_s: c(
-        6.6,
+        5.92,
         [5.915, 7.31],
         "TB/s",
         "fit; 7.0-7.31 (SA), 5.915 on the contest's machine (GN)",
@@ -173,7 +173,7 @@ pub const B200: Machine = Machine {
         "first use 1413-2088 cycles against 900 steady (SA)",
     ),
     sm_fill_gb_s: c(
-        110.0,
+        119.0,
         [88.0, 119.0],
         "GB/s",
         "fit; 13.1 TB/s into 148 SMs by multicast (SA), 13.3-17.4 from L2, 60 B a cycle (QR)",
@@ -198,10 +198,10 @@ pub const B200: Machine = Machine {
         "intercept of MXF4 SS, M = 256 (SA)",
     ),
     scale_copy_cycles: c(
-        8.0,
+        10.0,
         [0.0, 74.0],
         "cycles",
-        "fit; 68-74 back to back, shape not stated (UM); at most 11 if cuBLAS reaches 7.6 PFLOP/s (AZ)",
+        "68-74 back to back, shape not stated (UM); at most 11 if cuBLAS reaches 7.6 PFLOP/s (AZ)",
     ),
     setup_cycles: c(
         150.0,
@@ -228,7 +228,7 @@ pub const B200: Machine = Machine {
         "latency of tcgen05.ld uncertain, 60 to 420 under load",
     ),
     column_cycles: c(
-        8.0,
+        12.0,
         [2.25, 16.0],
         "cycles",
         "fit; 57 B a cycle and warp out of tensor memory (QR) is 2.25; stores come on top",
@@ -240,10 +240,10 @@ pub const B200: Machine = Machine {
         "53-57 B a cycle and warp out of tensor memory (QR)",
     ),
     drain_us: c(
-        0.5,
+        0.95,
         [0.25, 1.0],
         "us",
-        "store and drain, no direct measurement",
+        "fit; store and drain, no direct measurement",
     ),
     cluster_bytes_per_cycle: c(
         21.0,
@@ -253,7 +253,7 @@ pub const B200: Machine = Machine {
     ),
     cluster_latency_cycles: c(200.0, [180.0, 215.0], "cycles", "QR"),
     launch_gap_us: c(
-        1.0,
+        1.5,
         [0.56, 2.05],
         "us",
         "fit; 1.0 (PE), 0.56-0.6 in a graph (QR), 1.5-2.05 per direct launch (QR)",

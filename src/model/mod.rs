@@ -3,10 +3,13 @@
 pub mod machine;
 mod memory;
 pub mod mma;
+mod of_plan;
 pub mod outline;
 pub mod price;
 pub mod published;
+pub mod sensitivity;
 pub mod simulate;
+pub mod speed_of_light;
 pub mod timeline;
 mod track;
 pub mod workload;

@@ -227,6 +227,10 @@ fn summary(
         busy_sms: workload.busy_sms(),
         programmatic: workload.kernel.programmatic,
         reduction: workload.kernel.reduction,
-        lanes: run.tracks.into_iter().map(|t| t.lane).collect(),
+        lanes: run
+            .tracks
+            .into_iter()
+            .map(|t| t.lane.since(before))
+            .collect(),
     }
 }

@@ -54,6 +54,16 @@ impl Lane {
         }
     }
 
+    /// The lane with times counted from `zero`.
+    pub(super) fn since(mut self, zero: f64) -> Self {
+        for interval in &mut self.intervals {
+            interval.start -= zero;
+            interval.end -= zero;
+        }
+        self.span = (self.span.0 - zero, self.span.1 - zero);
+        self
+    }
+
     /// Microseconds of one activity.
     pub fn busy(&self, activity: Activity) -> f64 {
         self.intervals
