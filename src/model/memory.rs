@@ -11,7 +11,8 @@ use super::machine::Machine;
 pub struct Memory {
     us_per_byte: f64,
     write_us_per_byte: f64,
-    dram_latency: f64,
+    /// From the issue of a load to its arrival out of device memory, unloaded.
+    pub dram_latency: f64,
     l2_latency: f64,
     /// When the pipe has served everything asked of it so far.
     free: f64,

@@ -1,7 +1,7 @@
 //! What a launch costs, and why.
 
 use super::timeline::Lane;
-use super::workload::{Programmatic, Reduction};
+use super::workload::{Early, Programmatic, Reduction};
 use std::fmt;
 
 /// The price of a launch: the distance of two launches of the same kernel on one stream, on data that are not in L2.
@@ -103,10 +103,13 @@ impl fmt::Display for Price {
 impl Price {
     /// What the price takes for granted.
     pub fn assumptions(&self) -> String {
-        let overlap = match self.programmatic {
+        let overlap = match self.programmatic.map(|p| p.early) {
             None => "a launch starts when the previous one has ended",
-            Some(p) if p.early_weights => "weights are loaded before the previous launch has ended",
-            Some(_) => "set-up overlaps the previous launch, loads do not",
+            Some(Early::Nothing) => "set-up overlaps the previous launch, loads do not",
+            Some(Early::Weights) => {
+                "the first weights are loaded before the previous launch has ended"
+            }
+            Some(Early::Everything) => "launches do not wait for each other at all",
         };
         format!(
             "launches follow each other on one stream, inputs are not in L2, bytes fetched twice hit L2 the second time, \

@@ -10,7 +10,7 @@ use super::machine::Machine;
 use super::memory::Memory;
 use super::price::{Parts, Price};
 use super::track::{Rates, Track};
-use super::workload::{Reduction, Workload};
+use super::workload::{Early, Programmatic, Reduction, Workload};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -19,7 +19,7 @@ pub fn price(workload: &Workload, machine: &Machine) -> Price {
     let launches = match workload.kernel.programmatic {
         // Without overlap every launch is like the first.
         None => 1,
-        Some(_) => 3,
+        Some(_) => 5,
     };
     let mut memory = Memory::new(machine, workload.chunks);
     let rates = Rates::new(machine, &workload.kernel);
@@ -80,15 +80,20 @@ impl<'a> Launch<'a> {
         before: &Finished,
         overlaps: bool,
     ) -> Self {
-        let (start, dependency) = if overlaps {
-            (
-                machine.handover_us.value,
-                before.end + machine.dependency_us.value,
-            )
-        } else {
-            let kilobytes = f64::from(workload.kernel.parameter_bytes) / 1024.0;
-            let parameters = kilobytes * machine.parameter_us_per_kb.value;
-            (machine.launch_gap_us.value + parameters, f64::NEG_INFINITY)
+        let (start, dependency) = match workload.kernel.programmatic.filter(|_| overlaps) {
+            Some(Programmatic {
+                early: Early::Everything,
+                ..
+            }) => (machine.handover_us.value, f64::NEG_INFINITY),
+            Some(_) => {
+                let dependency = before.end + machine.dependency_us.value;
+                (machine.handover_us.value, dependency)
+            }
+            None => {
+                let kilobytes = f64::from(workload.kernel.parameter_bytes) / 1024.0;
+                let parameters = kilobytes * machine.parameter_us_per_kb.value;
+                (machine.launch_gap_us.value + parameters, f64::NEG_INFINITY)
+            }
         };
         let sums = workload
             .workers
@@ -169,9 +174,11 @@ impl<'a> Launch<'a> {
         for (place, time) in self.idle_places.iter().enumerate() {
             free[places.max(1) - 1 - place] = *time;
         }
+        let beside = self.workload.kernel.programmatic.is_some_and(|p| p.beside);
         for track in &self.tracks {
             let place = &mut free[track.lane.sm as usize];
-            *place = place.max(track.end);
+            // With room for two, the next CTA may start when this one has let it.
+            *place = place.max(if beside { track.lane.span.0 } else { track.end });
         }
         free.sort_by(f64::total_cmp);
         Finished {

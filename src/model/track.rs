@@ -5,7 +5,7 @@ use super::memory::Memory;
 use super::mma::step_us;
 use super::price::Parts;
 use super::timeline::{Activity, Lane};
-use super::workload::{Kernel, Operand, Programmatic, Reduction, Tile, Worker};
+use super::workload::{Early, Kernel, Operand, Reduction, Tile, Worker};
 
 /// The machine's constants in microseconds, for one kind of kernel.
 pub(super) struct Rates {
@@ -205,21 +205,26 @@ impl<'a> Track<'a> {
         if !(first_ring && self.kernel.unconditional_start) {
             now += rates.barrier;
         }
-        let early = (self.dependency - now).max(0.0);
+        let early = self.dependency > now;
         let (mut weights, mut tokens) = (0.0f64, 0.0f64);
         for stream in &tile.streams {
             let chunk = stream.first_chunk + self.k_block;
             let arrival = memory.load(now, chunk, stream.bytes_of(self.k_block, tile));
             match stream.operand {
                 Operand::Weights => weights = weights.max(arrival),
-                Operand::Tokens => tokens = tokens.max(arrival + early),
+                Operand::Tokens if early => {
+                    tokens = tokens
+                        .max(arrival)
+                        .max(self.dependency + memory.dram_latency);
+                }
+                Operand::Tokens => tokens = tokens.max(arrival),
             }
         }
         if self.issued == 0 {
             weights += rates.first_load;
             tokens += rates.first_load;
         }
-        let full = self.fill(tile, weights, tokens, early > 0.0, rates);
+        let full = self.fill(tile, weights, tokens, early, rates);
         self.load_warp = now + f64::from(tile.copies) * rates.copy_issue;
         // The load warp waits for the previous kernel once it has filled the ring with early weights.
         if self.issued + 1 == self.kernel.stages {
@@ -332,10 +337,7 @@ impl<'a> Track<'a> {
 }
 
 fn early_weights(kernel: &Kernel) -> bool {
-    matches!(
-        kernel.programmatic,
-        Some(Programmatic {
-            early_weights: true
-        })
-    )
+    kernel
+        .programmatic
+        .is_some_and(|p| p.early != Early::Nothing)
 }

@@ -114,11 +114,24 @@ pub struct Kernel {
     pub reduction: Reduction,
 }
 
-/// What a programmatic launch does before the previous kernel has finished.
+/// What a programmatic launch does before the previous kernel has finished, set-up apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Programmatic {
-    /// The first ring of weights is loaded early.
-    pub early_weights: bool,
+    /// What is loaded early.
+    pub early: Early,
+    /// Shared and tensor memory have room for a CTA of the next launch beside one of this.
+    pub beside: bool,
+}
+
+/// What may be loaded before the previous kernel has finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Early {
+    /// Nothing.
+    Nothing,
+    /// The first ring of weights and their scales.
+    Weights,
+    /// Everything: the caller promises that no running kernel writes tokens either, or reads or writes C.
+    Everything,
 }
 
 /// How split sums are brought together.
