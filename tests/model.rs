@@ -342,7 +342,7 @@ fn loads(stages: u32, bytes: u32, blocks: u32) -> Workload {
 }
 
 /// SA, `tma2d_throughput_tma2d_tput_results.csv`: stages, bytes of a box, TB/s.
-const BANDWIDTH: [(u32, u32, f64); 25] = [
+const BANDWIDTH: [(u32, u32, f64); 24] = [
     (1, 512, 0.166),
     (2, 512, 0.319),
     (4, 512, 0.580),
@@ -367,24 +367,37 @@ const BANDWIDTH: [(u32, u32, f64); 25] = [
     (1, 65536, 7.063),
     (2, 65536, 7.133),
     (1, 131_072, 7.260),
-    (4, 65536, 7.0),
 ];
+
+/// Bandwidth that the model gives the same kernel, in TB/s.
+fn bandwidth(stages: u32, bytes: u32) -> f64 {
+    // SA's machine gives 7.2 TB/s; its thread loads again as soon as the barrier lets it.
+    let machine = with(&with(&B200, "dram_tb_s", 7.2), "commit_cycles", 0.0);
+    let long = us(&loads(stages, bytes, 400), &machine);
+    let short = us(&loads(stages, bytes, 200), &machine);
+    148.0 * 200.0 * f64::from(bytes) / (long - short) * 1e-6
+}
 
 #[test]
 fn bandwidth_against_bytes_in_flight() {
-    // SA's machine gives 7.2 TB/s; its thread loads again as soon as the barrier lets it.
-    let machine = with(&with(&B200, "dram_tb_s", 7.2), "commit_cycles", 0.0);
-    for (stages, bytes, measured) in &BANDWIDTH[..24] {
-        let long = us(&loads(*stages, *bytes, 400), &machine);
-        let short = us(&loads(*stages, *bytes, 200), &machine);
-        let predicted = 148.0 * 200.0 * f64::from(*bytes) / (long - short) * 1e-6;
+    let mut table = String::from("stages x bytes   measured TB/s  predicted TB/s   error\n");
+    for (stages, bytes, measured) in BANDWIDTH {
+        let predicted = bandwidth(stages, bytes);
         let error = predicted / measured - 1.0;
-        // 512-byte boxes come back faster than the latency that all sources agree on, by 12 %.
+        writeln!(
+            table,
+            "{stages:>6} x {bytes:<6} {measured:>15.2} {predicted:>15.2} {:>+6.1}%",
+            100.0 * error
+        )
+        .expect("strings grow");
+        // Between 16 and 32 KB in flight memory is half loaded and slows down; the model has no such queue.
+        let allowed = if stages * bytes >= 65_536 { 0.04 } else { 0.25 };
         assert!(
-            error.abs() < 0.15,
+            error.abs() < allowed,
             "{stages} x {bytes}: {predicted:.2} against {measured}"
         );
     }
+    insta::assert_snapshot!("bandwidth", table);
 }
 
 fn calibration(machine: &Machine) -> Vec<(Point, f64)> {
@@ -476,32 +489,42 @@ fn ablation_steps() {
     insta::assert_snapshot!("ablation", table);
 }
 
-/// GN and the author of the ablation in the brief found 128 CTAs faster than 148 for P1, whose 256 tiles of 128 weight
-/// rows are two for each of 128 CTAs.
+/// P1 with whole groups as token tiles: 256 tiles of 128 weight rows.
+fn one_tile_a_group(workers: u32, order: Order) -> Workload {
+    let [(_, groups), ..] = published::leaderboard();
+    let outline = Outline {
+        name: format!("{workers} CTAs"),
+        groups,
+        weight_rows: 128,
+        token_rows: 256,
+        sides: Sides::WeightsOnM,
+        k_block: 256,
+        split_k: 1,
+        workers,
+        order,
+        kernel: Kernel {
+            stages: 4,
+            accumulators: 1,
+            ..published::points()[0].workload.kernel.clone()
+        },
+    };
+    outline.workload()
+}
+
 #[test]
 fn cta_count_by_makespan() {
-    let [(_, groups), ..] = published::leaderboard();
-    let at = |workers| {
-        let outline = Outline {
-            name: format!("{workers} CTAs"),
-            groups: groups.clone(),
-            weight_rows: 128,
-            token_rows: 256,
-            sides: Sides::WeightsOnM,
-            k_block: 256,
-            split_k: 1,
-            workers,
-            order: Order::Balanced,
-            kernel: Kernel {
-                stages: 4,
-                accumulators: 1,
-                ..published::points()[0].workload.kernel.clone()
-            },
-        };
-        us(&outline.workload(), &B200)
-    };
-    assert!(at(100) > 1.1 * at(128), "three rounds against two");
-    assert!(at(128) < 1.02 * at(148), "20 more SMs gain nothing");
+    let at = |workers| us(&one_tile_a_group(workers, Order::Balanced), &B200);
+    assert!(at(100) > 1.1 * at(128), "three tiles against two");
+}
+
+#[test]
+fn heaviest_first_beats_turns() {
+    let turns = us(
+        &one_tile_a_group(128, Order::Turns { tokens_first: true }),
+        &B200,
+    );
+    let balanced = us(&one_tile_a_group(128, Order::Balanced), &B200);
+    assert!(balanced <= turns, "{balanced} against {turns}");
 }
 
 // ---- Today's plans
@@ -513,6 +536,60 @@ fn todays_plans() {
         .map(|w| price(w, &B200).to_string())
         .collect();
     insta::assert_snapshot!("plans", prices.join("\n"));
+}
+
+/// One change at a time to today's plans, as far as it changes no tile.
+#[test]
+fn what_single_changes_gain() {
+    let programmatic = |early| {
+        Some(Programmatic {
+            early,
+            beside: false,
+        })
+    };
+    type Change = Box<dyn Fn(&mut Kernel)>;
+    let changes: [(&str, Change); 9] = [
+        ("today", Box::new(|_| ())),
+        (
+            "tensor memory beside the first loads",
+            Box::new(|k| k.allocate_first = false),
+        ),
+        (
+            "tensor maps prefetched",
+            Box::new(|k| k.prefetch_maps = true),
+        ),
+        (
+            "first ring unconditional",
+            Box::new(|k| k.unconditional_start = true),
+        ),
+        ("two accumulators (P1)", Box::new(|k| k.accumulators = 2)),
+        ("two more stages (no room)", Box::new(|k| k.stages += 2)),
+        (
+            "programmatic, set-up only",
+            Box::new(move |k| k.programmatic = programmatic(Early::Nothing)),
+        ),
+        (
+            "programmatic, early weights",
+            Box::new(move |k| k.programmatic = programmatic(Early::Weights)),
+        ),
+        (
+            "programmatic, no wait at all",
+            Box::new(move |k| k.programmatic = programmatic(Early::Everything)),
+        ),
+    ];
+    let mut table = String::from(
+        "change                                     P1      P2      P3      P4   geomean us\n",
+    );
+    for (name, change) in changes {
+        let mut changed = workloads();
+        changed.iter_mut().for_each(|w| change(&mut w.kernel));
+        write!(table, "{name:<37}").expect("strings grow");
+        for workload in &changed {
+            write!(table, " {:>7.2}", us(workload, &B200)).expect("strings grow");
+        }
+        writeln!(table, " {:>12.2}", sensitivity::geomean(&changed, &B200)).expect("strings grow");
+    }
+    insta::assert_snapshot!("changes", table);
 }
 
 #[test]
