@@ -1,9 +1,9 @@
 //! Published kernels and their times: what the model is calibrated on and held to.
 //!
 //! All from GN's public work logs and sources; every time is its author's claim (B200, contest harness). A property of
-//! these numbers that limits any calibration: of the 72 times below 19 us in the three logs, 65 lie within 0.77 us above a
-//! multiple of 2.048 us, where 27 would by chance. Whatever the cause (a timer of that step would do it), a short time
-//! carries an uncertainty of up to 2 us, and steps between short times (10.3 to 8.7, 8.4 to 6.5) are partly steps of the
+//! these numbers that limits any calibration: of the 81 times below 17 us in the three logs, 74 lie within 0.77 us above
+//! a multiple of 2.048 us, where 30 would by chance. Whatever the cause (a timer of that step would do it), a short time
+//! carries an uncertainty of up to 2 us, and steps between short times (10.3 to 8.7, 8.4 to 6.5) are partly steps of that
 //! ladder.
 
 use super::outline::{Order, Outline, Sides};
