@@ -1,7 +1,7 @@
 //! The price of a plan in microseconds, and why.
 //!
 //! A [`Workload`] describes a launch (tiles, K blocks, bytes, MMAs, ring, epilogue) without a word on how it was made;
-//! it comes from a [`Plan`](crate::plan::Plan) or, for kernels that nobody has planned, from an [`outline`]. [`price`]
+//! it comes from a [`Plan`](crate::plan::Plan) or, for kernels that nobody has planned, from an [`outline`]. [`price()`]
 //! runs it event by event on a [`Machine`] and says where the time goes. The model predicts; only a device measures.
 //!
 //! # What is simulated
