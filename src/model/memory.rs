@@ -43,9 +43,11 @@ impl Memory {
         }
     }
 
-    /// The next launch works on other data: L2 holds none of it.
-    pub fn forget(&mut self) {
+    /// The next launch works on other data: L2 holds none of it, and counting starts anew.
+    pub fn next_launch(&mut self) {
         self.in_l2.fill(f64::INFINITY);
+        self.read_bytes = 0;
+        self.requested_bytes = 0;
     }
 
     /// A load of a chunk that is issued at `now`: when its last byte reaches an SM that can take it in at once.
@@ -60,8 +62,8 @@ impl Memory {
         now.max(*in_l2) + self.l2_latency
     }
 
-    /// Bytes written back: they take their turn in the pipe, nobody waits for them.
-    pub fn store(&mut self, now: f64, bytes: u32) {
-        self.free = now.max(self.free) + f64::from(bytes) * self.write_us_per_byte;
+    /// Bytes written back: they take their turn in the pipe behind what has been asked of it, nobody waits for them.
+    pub fn store(&mut self, bytes: u32) {
+        self.free += f64::from(bytes) * self.write_us_per_byte;
     }
 }

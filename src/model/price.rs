@@ -1,7 +1,8 @@
 //! What a launch costs, and why.
 
+use super::machine::Machine;
 use super::timeline::Lane;
-use super::workload::{Early, Programmatic, Reduction};
+use super::workload::{Early, Programmatic, Reduction, Workload};
 use std::fmt;
 
 /// The price of a launch: the distance of two launches of the same kernel on one stream, on data that are not in L2.
@@ -70,6 +71,17 @@ impl Parts {
         ]
     }
 
+    /// Adds a share of other parts.
+    pub(super) fn add(&mut self, share: f64, other: &Parts) {
+        self.launch_us += share * other.launch_us;
+        self.prologue_us += share * other.prologue_us;
+        self.first_load_us += share * other.first_load_us;
+        self.tensor_us += share * other.tensor_us;
+        self.load_wait_us += share * other.load_wait_us;
+        self.accumulator_wait_us += share * other.accumulator_wait_us;
+        self.tail_us += share * other.tail_us;
+    }
+
     /// All parts together.
     pub fn sum(&self) -> f64 {
         self.named().iter().map(|(_, us)| us).sum()
@@ -101,6 +113,26 @@ impl fmt::Display for Price {
 }
 
 impl Price {
+    /// What a launch without work costs.
+    pub(super) fn of_nothing(workload: &Workload, machine: &Machine) -> Self {
+        Price {
+            name: workload.name.clone(),
+            machine: machine.name,
+            total_us: 0.0,
+            parts: Parts::default(),
+            dram_us: 0.0,
+            fill_us: 0.0,
+            tensor_us: 0.0,
+            read_bytes: 0,
+            requested_bytes: 0,
+            stored_bytes: workload.stored_bytes(),
+            busy_sms: workload.busy_sms(),
+            programmatic: workload.kernel.programmatic,
+            reduction: workload.kernel.reduction,
+            lanes: Vec::new(),
+        }
+    }
+
     /// What the price takes for granted.
     pub fn assumptions(&self) -> String {
         let overlap = match self.programmatic.map(|p| p.early) {

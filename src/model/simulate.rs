@@ -14,30 +14,35 @@ use super::workload::{Early, Programmatic, Reduction, Workload};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+/// Launches that overlap settle into a rhythm of one or two launches; the first are left out, the rest averaged.
+const SETTLING: u32 = 2;
+const AVERAGED: u32 = 4;
+
 /// Prices a launch in the steady state.
 pub fn price(workload: &Workload, machine: &Machine) -> Price {
-    let launches = match workload.kernel.programmatic {
+    let (settling, averaged) = match workload.kernel.programmatic {
         // Without overlap every launch is like the first.
-        None => 1,
-        Some(_) => 5,
+        None => (0, 1),
+        Some(_) => (SETTLING, AVERAGED),
     };
     let mut memory = Memory::new(machine, workload.chunks);
     let rates = Rates::new(machine, &workload.kernel);
     let mut before = Finished::idle(workload, machine);
-    for launch in 0..launches {
-        memory.forget();
-        let bytes = (memory.read_bytes, memory.requested_bytes);
+    let mut price = Price::of_nothing(workload, machine);
+    for launch in 0..settling + averaged {
+        memory.next_launch();
         let mut run = Launch::new(workload, machine, &rates, &before, launch > 0);
         run.execute(&mut memory);
         let finished = run.finished();
-        if launch + 1 == launches {
-            let read = memory.read_bytes - bytes.0;
-            let requested = memory.requested_bytes - bytes.1;
-            return summary(workload, machine, &rates, run, before.end, read, requested);
+        if launch >= settling && !run.tracks.is_empty() {
+            let share = 1.0 / f64::from(averaged);
+            price.total_us += share * (finished.end - before.end);
+            price.parts.add(share, &run.parts(before.end));
+            run.describe(&mut price, &memory, before.end);
         }
         before = finished;
     }
-    unreachable!("at least one launch is run")
+    price
 }
 
 /// What a launch leaves behind.
@@ -174,17 +179,44 @@ impl<'a> Launch<'a> {
         for (place, time) in self.idle_places.iter().enumerate() {
             free[places.max(1) - 1 - place] = *time;
         }
+        // The next launch may start when every CTA of this one has started and let it.
+        let started = self
+            .tracks
+            .iter()
+            .map(|t| t.lane.span.0)
+            .fold(0.0, f64::max);
         let beside = self.workload.kernel.programmatic.is_some_and(|p| p.beside);
         for track in &self.tracks {
             let place = &mut free[track.lane.sm as usize];
-            // With room for two, the next CTA may start when this one has let it.
-            *place = place.max(if beside { track.lane.span.0 } else { track.end });
+            *place = place.max(if beside { started } else { track.end });
         }
+        free.iter_mut().for_each(|f| *f = f.max(started));
         free.sort_by(f64::total_cmp);
         Finished {
             free,
             end: self.end(),
         }
+    }
+
+    /// Where the time of the worker that is through last goes.
+    fn parts(&self, before: f64) -> Parts {
+        let last = self.tracks.iter().max_by(|a, b| a.end.total_cmp(&b.end));
+        last.map_or(Parts::default(), |t| {
+            t.parts(before, self.machine.drain_us.value)
+        })
+    }
+
+    /// Writes down what the price says of a single launch.
+    fn describe(self, price: &mut Price, memory: &Memory, before: f64) {
+        let most = |of: &dyn Fn(&Track<'_>) -> f64| self.tracks.iter().map(of).fold(0.0, f64::max);
+        let written = price.stored_bytes as f64 * self.machine.write_cost.value;
+        price.read_bytes = memory.read_bytes;
+        price.requested_bytes = memory.requested_bytes;
+        price.dram_us = (memory.read_bytes as f64 + written) * 1e-6 / self.machine.dram_tb_s.value;
+        price.fill_us = most(&|t| t.filled as f64 * self.rates.fill_us_per_byte);
+        price.tensor_us = most(&|t| t.multiplied);
+        let lanes = self.tracks.into_iter().map(|t| t.lane.since(before));
+        price.lanes = lanes.collect();
     }
 
     fn end(&self) -> f64 {
@@ -196,48 +228,4 @@ impl<'a> Launch<'a> {
 /// Times are not negative, so their bit patterns are ordered as they are.
 fn order(time: f64) -> u64 {
     time.max(0.0).to_bits()
-}
-
-fn summary(
-    workload: &Workload,
-    machine: &Machine,
-    rates: &Rates,
-    run: Launch<'_>,
-    before: f64,
-    read: u64,
-    requested: u64,
-) -> Price {
-    let end = run.end();
-    let critical = run.tracks.iter().max_by(|a, b| a.end.total_cmp(&b.end));
-    let parts = critical.map_or(Parts::default(), |track| {
-        track.parts(before, machine.drain_us.value)
-    });
-    let fill = |track: &Track<'_>| track.filled as f64 * rates.fill_us_per_byte;
-    let busy = |track: &Track<'_>| track.multiplied;
-    let most = |f: &dyn Fn(&Track<'_>) -> f64| run.tracks.iter().map(f).fold(0.0, f64::max);
-    let moved = read as f64 + workload.stored_bytes() as f64 * machine.write_cost.value;
-    Price {
-        name: workload.name.clone(),
-        machine: machine.name,
-        total_us: if run.tracks.is_empty() {
-            0.0
-        } else {
-            end - before
-        },
-        parts,
-        dram_us: moved * 1e-6 / machine.dram_tb_s.value,
-        fill_us: most(&fill),
-        tensor_us: most(&busy),
-        read_bytes: read,
-        requested_bytes: requested,
-        stored_bytes: workload.stored_bytes(),
-        busy_sms: workload.busy_sms(),
-        programmatic: workload.kernel.programmatic,
-        reduction: workload.kernel.reduction,
-        lanes: run
-            .tracks
-            .into_iter()
-            .map(|t| t.lane.since(before))
-            .collect(),
-    }
 }

@@ -179,7 +179,7 @@ impl<'a> Track<'a> {
             return None;
         }
         let complete = end + rates.commit;
-        memory.store(self.load_warp, tile.store_bytes);
+        memory.store(tile.store_bytes);
         let share = match (tile.sum, self.kernel.reduction) {
             (Some(sum), Reduction::Cluster(_)) => {
                 self.share = Some((sum, tile.columns));
@@ -222,7 +222,8 @@ impl<'a> Track<'a> {
         }
         if self.issued == 0 {
             weights += rates.first_load;
-            tokens += rates.first_load;
+            // Early on, there is time to fetch the tokens' tensor map as well.
+            tokens += if early { 0.0 } else { rates.first_load };
         }
         let full = self.fill(tile, weights, tokens, early, rates);
         self.load_warp = now + f64::from(tile.copies) * rates.copy_issue;
@@ -251,6 +252,10 @@ impl<'a> Track<'a> {
             .filter(|s| s.operand == Operand::Weights);
         let of_weights: u32 = weight_streams.map(|s| s.bytes_of(self.k_block, tile)).sum();
         let of_weights = f64::from(of_weights) / f64::from(self.kernel.sms);
+        if self.issued == 0 {
+            let ring = f64::from(self.kernel.stages.min(tile.k_blocks));
+            self.token_port = weights + ring * of_weights * rates.fill_us_per_byte;
+        }
         self.port = weights.max(self.port) + of_weights * rates.fill_us_per_byte;
         let rest = (bytes - of_weights).max(0.0);
         self.token_port = tokens.max(self.token_port) + rest * rates.fill_us_per_byte;
