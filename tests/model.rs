@@ -1,5 +1,7 @@
 //! The model of a launch's price: its laws, its calibration, and today's plans.
 
+#[path = "model/designs.rs"]
+mod designs;
 #[path = "model/laws.rs"]
 mod laws;
 #[path = "model/measured.rs"]

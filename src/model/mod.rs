@@ -41,6 +41,21 @@
 //! - Memory at half load is too fast by up to 25 % (16 to 32 KB in flight on each SM); rings here hold 100 KB and more.
 //! - Not modelled: two halves of L2, its capacity, cold instruction and constant caches, power, host time.
 //!
+//! # What it says of designs that nobody has published
+//! Best of a few dozen outlines for each problem (`tests/model/designs.rs`), geometric mean of the leaderboard in us, against
+//! 13.7 for its own price of the winner (12.6 at 7.2 TB/s):
+//!
+//! | | launches apart | set-up overlaps | early weights | no wait at all |
+//! |---|---|---|---|---|
+//! | CTAs, 5.9 TB/s | 13.5 | 11.9 | 10.9 | 9.5 |
+//! | pairs, 5.9 TB/s | 13.5 | 11.7 | 10.5 | 8.7 |
+//! | pairs, 7.2 TB/s | 12.4 | 10.6 | 9.7 | 7.9 |
+//!
+//! So 7.5 us is out of reach as calibrated. It would take the 7.2 TB/s that a B200 was measured to give, a caller who
+//! promises that tokens and C do not depend on the previous launch either, and about 0.4 us less of epilogue and drain than
+//! the fit charges. While tokens wait for the previous launch, the chain wait, token load, fill, last tile's epilogue, drain
+//! is not hidden: 3.5 to 4 us on P3 and P4, whatever the bandwidth.
+//!
 //! # Sensitivity
 //! Geometric mean of today's plans when a constant goes to the ends of its range: scale copies -1 / +34 %, fill rate
 //! +13 / 0 %, epilogue latency 0 / +9 % and throughput -8 / +3 %, launch gap -6 / +4 %, clock +5 / -2 %, drain -5 / 0 %, bandwidth
