@@ -1,0 +1,136 @@
+//! What a plan of this crate asks of the machine.
+
+use super::workload::{Kernel, Mma, Operand, Reduction, Stream, Tile, Worker, Workload};
+use crate::plan::schedule::Tile as Scheduled;
+use crate::plan::tiling::{GroupTiling, TokenTile};
+use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS};
+
+/// Bytes of one operand row in one K = 64 step.
+const STEP_BYTES: u32 = STEP_K / 2;
+
+impl From<&Plan> for Workload {
+    fn from(plan: &Plan) -> Workload {
+        let chunks = Chunks::new(plan);
+        let tile = |scheduled: &Scheduled| tile(plan, &chunks, scheduled);
+        let workers = plan.schedule.ctas.iter().map(|range| Worker {
+            tiles: plan.schedule.tiles[range.start as usize..range.end as usize]
+                .iter()
+                .map(tile)
+                .collect(),
+        });
+        Workload {
+            name: plan.set.name.clone(),
+            chunks: chunks.count,
+            workers: workers.collect(),
+            kernel: kernel(plan),
+        }
+    }
+}
+
+/// What the template does: one CTA multiplies, barriers and tensor memory are ready before any warp takes up its role.
+fn kernel(plan: &Plan) -> Kernel {
+    Kernel {
+        sms: 1,
+        parameter_bytes: plan.parameters.bytes,
+        stages: plan.shared.stages,
+        accumulators: plan.tensor.accumulators,
+        release_after: None,
+        slice: plan.choices.chunk,
+        unconditional_start: false,
+        allocate_first: true,
+        prefetch_maps: false,
+        programmatic: None,
+        reduction: Reduction::None,
+    }
+}
+
+fn tile(plan: &Plan, chunks: &Chunks, scheduled: &Scheduled) -> Tile {
+    let token_tile = &plan.token_tiles[scheduled.token_tile];
+    let tiling = &plan.tilings[token_tile.tiling];
+    let weight_rows = WEIGHT_ROWS.min(tiling.n - scheduled.weight_tile * WEIGHT_ROWS);
+    let steps = plan.choices.k_block / STEP_K;
+    let weights = chunks.weights[token_tile.tiling] + scheduled.weight_tile * tiling.k_blocks;
+    let tokens = chunks.tokens[scheduled.token_tile];
+    let streams = vec![
+        stream(Operand::Weights, weights, weight_rows, 1, steps, tiling),
+        stream(
+            Operand::Tokens,
+            tokens,
+            token_tile.rows,
+            token_tile.slabs,
+            steps,
+            tiling,
+        ),
+    ];
+    Tile {
+        k_blocks: tiling.k_blocks,
+        steps,
+        last_steps: tiling.tail_steps,
+        fill_bytes: streams.iter().map(|s| s.bytes).sum(),
+        streams,
+        copies: 3 + token_tile.slabs,
+        mma: Mma {
+            rows: WEIGHT_ROWS,
+            columns: token_tile.width,
+            ctas: 1,
+        },
+        mmas: 1,
+        scale_copies: 1 + token_tile.slabs,
+        columns: columns(plan, token_tile),
+        store_bytes: token_tile.rows * weight_rows * plan.set.output.bytes() as u32,
+        sum: None,
+    }
+}
+
+/// The epilogue reads whole chunks.
+fn columns(plan: &Plan, token_tile: &TokenTile) -> u32 {
+    token_tile.rows.next_multiple_of(plan.choices.chunk)
+}
+
+/// Rows that do not exist are not fetched; slabs of scales are whole.
+fn stream(
+    operand: Operand,
+    first_chunk: u32,
+    rows: u32,
+    slabs: u32,
+    steps: u32,
+    tiling: &GroupTiling,
+) -> Stream {
+    let step = rows * STEP_BYTES + slabs * SCALE_BLOCK_BYTES;
+    Stream {
+        operand,
+        first_chunk,
+        bytes: steps * step,
+        last_bytes: tiling.tail_steps * step,
+    }
+}
+
+/// First chunk of each tiling's weights and of each token tile.
+struct Chunks {
+    weights: Vec<u32>,
+    tokens: Vec<u32>,
+    count: u32,
+}
+
+impl Chunks {
+    fn new(plan: &Plan) -> Self {
+        let mut count = 0;
+        let mut next = |blocks: u32| {
+            let first = count;
+            count += blocks;
+            first
+        };
+        let weights = plan
+            .tilings
+            .iter()
+            .map(|t| next(t.weight_tiles * t.k_blocks))
+            .collect();
+        let k_blocks = |t: &TokenTile| plan.tilings[t.tiling].k_blocks;
+        let tokens = plan.token_tiles.iter().map(|t| next(k_blocks(t))).collect();
+        Chunks {
+            weights,
+            tokens,
+            count,
+        }
+    }
+}
