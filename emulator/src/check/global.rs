@@ -290,6 +290,7 @@ impl Check {
         let thread = self.thread(agent.rank, agent.warp, agent.lane);
         let access = Access {
             place: Place::Global,
+            strict: self.strict,
             thread,
             entry: Entry {
                 value,
@@ -325,6 +326,7 @@ impl Check {
         self.in_gang(
             &Access {
                 place: Place::Global,
+                strict: self.strict,
                 thread,
                 entry,
             },
@@ -346,6 +348,7 @@ impl Check {
         let thread = self.thread(agent.rank, agent.warp, agent.lane);
         let access = Access {
             place: Place::Map,
+            strict: self.strict,
             thread,
             entry: self.direct(agent, AccessKind::Load),
         };

@@ -81,14 +81,17 @@ impl Thread {
     }
 
     /// What an arrival, a store or an atomic passes on.
-    pub fn release(&self, actors: Actors, semantics: Semantics) -> Knowledge {
+    /// `strict`: nothing but tcgen05.fence passes on the order of tensor operations.
+    pub fn release(&self, actors: Actors, semantics: Semantics, strict: bool) -> Knowledge {
         let mut seen = self.now.seen.clone();
         actors.add_to(&mut seen);
         if semantics == Semantics::Strong {
             let mut order = self.now.order.clone();
             actors.add_to(&mut order);
             let mut tensor = self.now.tensor.clone();
-            join(&mut tensor, &order);
+            if !strict {
+                join(&mut tensor, &order);
+            }
             return Knowledge {
                 order,
                 seen,
