@@ -113,9 +113,8 @@ impl Check {
         semantics: Semantics,
     ) -> Knowledge {
         let mut all = Knowledge::default();
-        let strict = self.strict;
         self.update(rank, warp, mask, |thread, actors| {
-            all.join(&thread.release(actors, semantics, strict))
+            all.join(&thread.release(actors, semantics))
         });
         self.tick(rank, warp);
         all
@@ -217,7 +216,6 @@ impl Check {
         }
         let access = Access {
             place: Place::Shared,
-            strict: self.strict,
             thread,
             entry,
         };
@@ -226,34 +224,6 @@ impl Check {
             FaultKind::Race(conflict) if knows(&thread.now.seen) => {
                 FaultKind::MissingMbarrierFence(conflict)
             }
-            other => other,
-        })
-    }
-
-    /// An asynchronous operation is to signal a barrier: its proxy must see the initialisation. Compilers in daily use
-    /// rely on bar.sync for that, so only strict checks ask for the fence.
-    pub fn barrier_signal(&mut self, agent: Agent, at: SharedAddress) -> Result<(), FaultKind> {
-        let init = self.barriers.get(&at).and_then(|b| b.init);
-        let Some(init) = init.filter(|_| self.strict) else {
-            return Ok(());
-        };
-        let thread = self.thread(agent.rank, agent.warp, agent.lane);
-        let shown = [&thread.now.barriers, &thread.now.shared_proxy];
-        if shown
-            .iter()
-            .any(|c| c.covers(init.warp, init.lanes, init.time))
-        {
-            return Ok(());
-        }
-        let access = Access {
-            place: Place::Shared,
-            strict: true,
-            thread,
-            entry: self.direct(agent, AccessKind::Atomic),
-        };
-        let fault = self.conflict(&access, Missing::Order, &init, at.rank, at.offset.into());
-        Err(match fault {
-            FaultKind::Race(conflict) => FaultKind::MissingMbarrierFence(conflict),
             other => other,
         })
     }

@@ -290,7 +290,6 @@ impl Check {
         let thread = self.thread(agent.rank, agent.warp, agent.lane);
         let access = Access {
             place: Place::Global,
-            strict: self.strict,
             thread,
             entry: Entry {
                 value,
@@ -326,7 +325,6 @@ impl Check {
         self.in_gang(
             &Access {
                 place: Place::Global,
-                strict: self.strict,
                 thread,
                 entry,
             },
@@ -348,7 +346,6 @@ impl Check {
         let thread = self.thread(agent.rank, agent.warp, agent.lane);
         let access = Access {
             place: Place::Map,
-            strict: self.strict,
             thread,
             entry: self.direct(agent, AccessKind::Load),
         };

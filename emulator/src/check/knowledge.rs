@@ -81,17 +81,14 @@ impl Thread {
     }
 
     /// What an arrival, a store or an atomic passes on.
-    /// `strict`: nothing but tcgen05.fence passes on the order of tensor operations.
-    pub fn release(&self, actors: Actors, semantics: Semantics, strict: bool) -> Knowledge {
+    pub fn release(&self, actors: Actors, semantics: Semantics) -> Knowledge {
         let mut seen = self.now.seen.clone();
         actors.add_to(&mut seen);
         if semantics == Semantics::Strong {
             let mut order = self.now.order.clone();
             actors.add_to(&mut order);
             let mut tensor = self.now.tensor.clone();
-            if !strict {
-                join(&mut tensor, &order);
-            }
+            join(&mut tensor, &order);
             return Knowledge {
                 order,
                 seen,

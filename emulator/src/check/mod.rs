@@ -38,7 +38,7 @@ pub(crate) use registers::{Registers, require};
 pub(crate) use stream::Ticket;
 
 use crate::engine::tensor_memory::COLUMNS;
-use crate::machine::{AccessKind, Agent, Checks, FaultKind, SharedAddress};
+use crate::machine::{AccessKind, Agent, FaultKind, SharedAddress};
 use barriers::{BarrierKnowledge, Meeting};
 use clock::Stream;
 use knowledge::{Actors, Thread};
@@ -56,8 +56,6 @@ struct WarpKnowledge {
 /// The checker of one cluster.
 pub(crate) struct Check {
     pub on: bool,
-    /// See [`Checks::Strict`].
-    pub strict: bool,
     /// Number of the cluster in its gang.
     cluster: u32,
     warps_per_cta: u32,
@@ -76,13 +74,12 @@ pub(crate) struct Check {
 
 impl Check {
     pub fn new(
-        checks: Checks,
+        on: bool,
         gang: Rc<RefCell<Gang>>,
         ids: &[[u32; 3]],
         warps_per_cta: u32,
         shared: u32,
     ) -> Self {
-        let on = checks != Checks::None;
         let cluster = gang.borrow_mut().introduce(ids);
         let warps = if on {
             ids.len() as u32 * warps_per_cta
@@ -100,7 +97,6 @@ impl Check {
         };
         Check {
             on,
-            strict: checks == Checks::Strict,
             cluster,
             warps_per_cta,
             warps: (0..warps).map(warp).collect(),
@@ -264,7 +260,6 @@ impl Check {
         let mut memory = std::mem::take(&mut self.shared);
         let access = Access {
             place: Place::Shared,
-            strict: self.strict,
             thread: self.thread(agent.rank, agent.warp, agent.lane),
             entry,
         };
@@ -308,7 +303,6 @@ impl Check {
             Touch::Shared { at, len, write } => {
                 let access = Access {
                     place: Place::Shared,
-                    strict: self.strict,
                     thread,
                     entry: Entry { write, ..entry },
                 };
@@ -323,7 +317,6 @@ impl Check {
             } => {
                 let access = Access {
                     place: Place::Tensor,
-                    strict: self.strict,
                     thread,
                     entry: Entry { write, ..entry },
                 };

@@ -93,8 +93,6 @@ pub(crate) enum Missing {
 
 /// An access and what its thread knows.
 pub(crate) struct Access<'a> {
-    /// Tensor operations of different threads need tcgen05.fence beside the synchronisation.
-    pub strict: bool,
     pub place: Place,
     pub thread: &'a Thread,
     /// Its mask is not used.
@@ -117,8 +115,7 @@ impl Access<'_> {
             };
             return order.covers(earlier.warp, others, earlier.time);
         }
-        let fenced = self.place == Place::Tensor && self.strict && !self.is_own_transfer(earlier);
-        !fenced && order.stream(earlier.stream) >= earlier.time
+        order.stream(earlier.stream) >= earlier.time
             || self.place == Place::Tensor && self.follows_in_tensor_order(earlier)
     }
 
@@ -128,11 +125,6 @@ impl Access<'_> {
         let after = &self.thread.tensor_after;
         after.stream(earlier.stream) >= earlier.time
             || self.is_pipelined_with(earlier) && after.stream(earlier.stream + 1) >= earlier.time
-    }
-
-    /// A tcgen05.ld or st of the same warp: wait::ld and wait::st need no fence.
-    fn is_own_transfer(&self, earlier: &Entry) -> bool {
-        earlier.warp == self.entry.warp && matches!(earlier.operation, Operation::Transfer(_))
     }
 
     fn is_pipelined_with(&self, earlier: &Entry) -> bool {

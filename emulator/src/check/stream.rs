@@ -80,9 +80,6 @@ impl Check {
         if !self.on {
             return Ok(None);
         }
-        for barrier in work.signals() {
-            self.barrier_signal(agent, barrier)?;
-        }
         let actors = self.actors(agent.rank, agent.warp, 1 << agent.lane);
         let thread = Rc::new(
             self.thread(agent.rank, agent.warp, agent.lane)

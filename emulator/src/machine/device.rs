@@ -25,9 +25,6 @@ pub enum Checks {
     /// Races between accesses, missing fences and waits: every fault that the crate knows.
     #[default]
     All,
-    /// Also what production compilers leave out without harm: `tcgen05.fence` beside acquires and releases, the fence
-    /// that shows an mbarrier to the asynchronous proxy, `tcgen05.wait::ld` before a true dependency.
-    Strict,
     /// Only what an instruction needs in order to execute: faster, for kernels that have been checked.
     None,
 }

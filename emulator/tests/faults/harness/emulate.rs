@@ -5,9 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ptx_emulator::engine::swizzle::Swizzle;
 use ptx_emulator::engine::tensor_map::ElementType;
-use ptx_emulator::{
-    Checks, Device, DeviceConfig, Fault, Launch, Module, Schedule, Stop, TensorMap,
-};
+use ptx_emulator::{Device, DeviceConfig, Fault, Launch, Module, Schedule, Stop, TensorMap};
 
 use super::case::{Buffer, Case, Expect, Fill, LaunchSpec, Map};
 use super::formula::{evaluate, number};
@@ -53,6 +51,9 @@ fn try_run(case: &Case, schedule: Schedule) -> Result<Vec<String>, Stop> {
     if case.launches.iter().any(|l| l.programmatic) {
         return Err(Stop::Usage("no programmatic launches".into()));
     }
+    if case.strict && case.is_fail() {
+        return Err(Stop::Usage("no strict mode".into()));
+    }
     let module = Module::load(&case.name, &case.text).map_err(|e| Stop::Usage(e.to_string()))?;
     let mut setting = Setting::new(case)?;
     for spec in &case.launches {
@@ -75,11 +76,6 @@ impl Setting {
     fn new(case: &Case) -> Result<Self, Stop> {
         let config = DeviceConfig {
             instruction_limit: 4_000_000,
-            checks: if case.strict {
-                Checks::Strict
-            } else {
-                Checks::All
-            },
             ..DeviceConfig::default()
         };
         let device = Device::new(config);
