@@ -1,6 +1,6 @@
 //! One kernel on the emulated GPU, from buffers in host memory to C in host memory.
 
-use ptx_emulator::{Device, DeviceConfig, Fault, FaultKind, Launch, Module, Schedule, Stop};
+use ptx_emulator::{Checks, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Schedule, Stop};
 
 use super::error::DeviceError;
 use super::layout::{Layout, OPERANDS, Place, operand_name};
@@ -64,7 +64,11 @@ impl<'a> Emulated<'a> {
         schedule: Schedule,
     ) -> Result<Vec<Vec<u8>>, DeviceError> {
         let entry = &self.kernel.entry;
-        let mut device = Device::new(DeviceConfig::default());
+        // Our kernels keep to the letter of the ISA.
+        let mut device = Device::new(DeviceConfig {
+            checks: Checks::Strict,
+            ..DeviceConfig::default()
+        });
         let buffers = self.allocate(&mut device, groups)?;
         if entry.launch.grid.iter().product::<u32>() > 0 {
             let address = |group, operand| {

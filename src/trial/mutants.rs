@@ -54,11 +54,6 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
         "the bar.sync after it waits for every thread; it only makes the warp's reconvergence explicit",
     ),
     (
-        "SETUP_DONE",
-        "tcgen05.fence",
-        "tcgen05.alloc is synchronous and its address crosses bar.sync through shared memory",
-    ),
-    (
         "LOAD_DRAIN_STAGE",
         "mbarrier.try_wait",
         "the epilogue has waited for a later commit of the same thread before any warp passes FINISH",

@@ -228,6 +228,36 @@ impl Check {
         })
     }
 
+    /// An asynchronous operation will signal a barrier: strictly, its initialisation must have been published by
+    /// fence.mbarrier_init, even to the thread that initialised it.
+    pub(super) fn barrier_signalled(
+        &self,
+        agent: Agent,
+        at: SharedAddress,
+    ) -> Result<(), FaultKind> {
+        let thread = self.thread(agent.rank, agent.warp, agent.lane);
+        let Some(init) = self
+            .barriers
+            .get(&at)
+            .and_then(|b| b.init)
+            .filter(|_| thread.strict)
+        else {
+            return Ok(());
+        };
+        if thread.now.barriers.covers(init.warp, init.lanes, init.time) {
+            return Ok(());
+        }
+        let access = Access {
+            place: Place::Shared,
+            thread,
+            entry: self.direct(agent, AccessKind::AsyncStore),
+        };
+        match self.conflict(&access, Missing::Order, &init, at.rank, at.offset.into()) {
+            FaultKind::Race(conflict) => Err(FaultKind::MissingMbarrierFence(conflict)),
+            other => Err(other),
+        }
+    }
+
     pub fn barrier_arrive(&mut self, agent: Agent, at: SharedAddress, semantics: Semantics) {
         if self.on {
             let knowledge = self.release(agent.rank, agent.warp, 1 << agent.lane, semantics);

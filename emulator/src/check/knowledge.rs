@@ -5,6 +5,7 @@
 //! * `seen` also follows relaxed synchronisation. It orders nothing; it tells a missing fence from a plain race;
 //! * `tensor` is what `tcgen05.fence` orders among operations on tensor memory (PTX ISA, tcgen05 memory consistency);
 //! * `shared_proxy` and `global_proxy` are the generic accesses that the asynchronous proxy sees (fence.proxy.async);
+//! * `fenced` is what `tcgen05.fence::before_thread_sync` has been executed behind: strict checks ask for both fences;
 //! * `barriers` are the mbarrier initialisations published by fence.mbarrier_init.
 
 use std::rc::Rc;
@@ -17,6 +18,7 @@ pub(crate) struct Knowledge {
     pub order: Rc<Clock>,
     pub seen: Rc<Clock>,
     pub tensor: Rc<Clock>,
+    pub fenced: Rc<Clock>,
     pub shared_proxy: Rc<Clock>,
     pub global_proxy: Rc<Clock>,
     pub barriers: Rc<Clock>,
@@ -37,6 +39,7 @@ impl Knowledge {
         join(&mut self.order, &other.order);
         join(&mut self.seen, &other.seen);
         join(&mut self.tensor, &other.tensor);
+        join(&mut self.fenced, &other.fenced);
         join(&mut self.shared_proxy, &other.shared_proxy);
         join(&mut self.global_proxy, &other.global_proxy);
         join(&mut self.barriers, &other.barriers);
@@ -51,6 +54,10 @@ pub(crate) struct Thread {
     pub now: Knowledge,
     /// What tcgen05.fence::after_thread_sync lets tensor operations follow, beyond `now.order`.
     pub tensor_after: Rc<Clock>,
+    /// What both fences order before later tensor operations.
+    pub fenced_after: Rc<Clock>,
+    /// Whether both fences are asked for.
+    pub strict: bool,
     /// What relaxed synchronisation has brought: an acquire fence makes it count.
     observed: Knowledge,
     /// What relaxed synchronisation passes on: the knowledge at the latest release fence, and its time.
@@ -72,6 +79,14 @@ impl Actors {
 }
 
 impl Thread {
+    /// A thread that has seen nothing yet.
+    pub fn new(strict: bool) -> Self {
+        Thread {
+            strict,
+            ..Thread::default()
+        }
+    }
+
     /// Everything known by the actors, their own past included.
     pub fn snapshot(&self, actors: Actors) -> Thread {
         let mut copy = self.clone();
@@ -124,6 +139,8 @@ impl Thread {
     pub fn meet(&mut self, other: &Thread) {
         self.now.join(&other.now);
         join(&mut self.tensor_after, &other.tensor_after);
+        join(&mut self.fenced_after, &other.fenced_after);
+        self.strict |= other.strict;
         self.observed.join(&other.observed);
         match (&mut self.fenced, &other.fenced) {
             (Some((mine, time)), Some((theirs, other_time))) => {
@@ -172,11 +189,13 @@ impl Thread {
     pub fn tensor_before(&mut self) {
         join(&mut self.now.tensor, &self.now.order);
         join(&mut self.now.tensor, &self.tensor_after);
+        join(&mut self.now.fenced, &self.now.order);
     }
 
     /// tcgen05.fence::after_thread_sync.
     pub fn tensor_after(&mut self) {
         join(&mut self.tensor_after, &self.observed.tensor);
+        join(&mut self.fenced_after, &self.now.fenced);
     }
 
     // ---- completions

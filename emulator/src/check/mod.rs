@@ -38,7 +38,7 @@ pub(crate) use registers::{Registers, require};
 pub(crate) use stream::Ticket;
 
 use crate::engine::tensor_memory::COLUMNS;
-use crate::machine::{AccessKind, Agent, FaultKind, SharedAddress};
+use crate::machine::{AccessKind, Agent, Checks, FaultKind, SharedAddress};
 use barriers::{BarrierKnowledge, Meeting};
 use clock::Stream;
 use knowledge::{Actors, Thread};
@@ -56,6 +56,8 @@ struct WarpKnowledge {
 /// The checker of one cluster.
 pub(crate) struct Check {
     pub on: bool,
+    /// See [`Checks::Strict`].
+    pub strict: bool,
     /// Number of the cluster in its gang.
     cluster: u32,
     warps_per_cta: u32,
@@ -74,12 +76,13 @@ pub(crate) struct Check {
 
 impl Check {
     pub fn new(
-        on: bool,
+        checks: Checks,
         gang: Rc<RefCell<Gang>>,
         ids: &[[u32; 3]],
         warps_per_cta: u32,
         shared: u32,
     ) -> Self {
+        let on = checks != Checks::None;
         let cluster = gang.borrow_mut().introduce(ids);
         let warps = if on {
             ids.len() as u32 * warps_per_cta
@@ -93,10 +96,11 @@ impl Check {
         };
         let warp = |_| WarpKnowledge {
             time: 1,
-            classes: vec![(u32::MAX, Thread::default())],
+            classes: vec![(u32::MAX, Thread::new(checks == Checks::Strict))],
         };
         Check {
             on,
+            strict: checks == Checks::Strict,
             cluster,
             warps_per_cta,
             warps: (0..warps).map(warp).collect(),

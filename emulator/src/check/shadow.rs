@@ -154,10 +154,26 @@ impl Access<'_> {
         }
     }
 
+    /// True if both `tcgen05.fence`s stand between `earlier` and this access, or none is needed.
+    fn is_fenced(&self, earlier: &Entry) -> bool {
+        let after = &self.thread.fenced_after;
+        let own = earlier.warp == self.entry.warp || earlier.operation == Operation::Allocation;
+        own || match earlier.stream {
+            DIRECT => after.covers(earlier.warp, earlier.lanes, earlier.time),
+            stream => after.stream(stream) >= earlier.time,
+        }
+    }
+
     /// What would have to be added to order this access behind `earlier`.
     fn missing(&self, earlier: &Entry) -> Option<Missing> {
         if self.follows(earlier) {
-            return (!self.is_visible(earlier)).then_some(Missing::ProxyFence);
+            let fenced =
+                !self.thread.strict || self.place != Place::Tensor || self.is_fenced(earlier);
+            return match (self.is_visible(earlier), fenced) {
+                (false, _) => Some(Missing::ProxyFence),
+                (true, false) => Some(Missing::TensorFence),
+                (true, true) => None,
+            };
         }
         if self.place != Place::Tensor || earlier.stream == DIRECT {
             return Some(Missing::Order);
@@ -278,7 +294,6 @@ mod tests {
 
     fn touch(granule: &mut Granule, thread: &Thread, entry: Entry, mask: u32) -> Option<u32> {
         let access = Access {
-            strict: false,
             place: Place::Shared,
             thread,
             entry,
@@ -323,7 +338,6 @@ mod tests {
                 ..store(1, 1, 20)
             };
             let access = Access {
-                strict: false,
                 place: Place::Shared,
                 thread,
                 entry,

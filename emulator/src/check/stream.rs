@@ -86,6 +86,9 @@ impl Check {
                 .snapshot(actors),
         );
         self.tick(agent.rank, agent.warp);
+        for at in work.signals() {
+            self.barrier_signalled(agent, at)?;
+        }
         let mut ticket = Ticket {
             thread,
             signals: Vec::new(),

@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use super::agent::{AccessKind, Agent};
 use super::asynchronous::AsyncOp;
-use super::device::Checks;
 use super::fault::{FaultKind, Site};
 use super::launch::Grid;
 use super::mbarrier::{Mbarrier, SharedAddress};
@@ -136,9 +135,8 @@ impl ClusterState {
     ) -> Self {
         let warps = grid.block_threads.div_ceil(32);
         let live_threads = grid.block_threads * ids.len() as u32;
-        let on = grid.checks == Checks::All;
         ClusterState {
-            check: Check::new(on, gang, &ids, warps, grid.shared_bytes),
+            check: Check::new(grid.checks, gang, &ids, warps, grid.shared_bytes),
             ctas: ids
                 .into_iter()
                 .map(|id| Cta::new(id, grid.shared_bytes, warps))

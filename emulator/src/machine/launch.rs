@@ -175,7 +175,7 @@ impl<'a> Grid<'a> {
                     |lane| self.special(*special, ids[rank as usize], rank, cluster_id, w, lane);
                 registers[*slot as usize] = std::array::from_fn(|lane| value(lane as u32));
             }
-            let on = self.checks == Checks::All;
+            let on = self.checks != Checks::None;
             let count = if on { self.code.registers } else { 0 };
             let filled = self.code.specials.iter().map(|(_, slot)| *slot);
             let defined = Registers::new(count, filled);

@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use super::cluster::{ClusterState, Counts};
 use super::fault::{Fault, FaultKind, Site};
+use super::in_flight::deliver_for;
 use super::launch::Grid;
 use super::mbarrier::SharedAddress;
 use super::schedule::Schedule;
 use super::step::{Flow, Step};
-use super::in_flight::deliver_for;
 use super::warp::{Fragment, Wait, Warp};
 use crate::check::Gang;
 use crate::isa::{Collective, Src};

@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ptx_emulator::engine::swizzle::Swizzle;
 use ptx_emulator::engine::tensor_map::ElementType;
-use ptx_emulator::{Device, DeviceConfig, Fault, Launch, Module, Schedule, Stop, TensorMap};
+use ptx_emulator::{
+    Checks, Device, DeviceConfig, Fault, Launch, Module, Schedule, Stop, TensorMap,
+};
 
 use super::case::{Buffer, Case, Expect, Fill, LaunchSpec, Map};
 use super::formula::{evaluate, number};
@@ -47,12 +49,9 @@ pub fn run(case: &Case, schedule: Schedule) -> Outcome {
 }
 
 fn try_run(case: &Case, schedule: Schedule) -> Result<Vec<String>, Stop> {
-    // The two things that the interface does not offer yet.
+    // What the interface does not offer yet.
     if case.launches.iter().any(|l| l.programmatic) {
         return Err(Stop::Usage("no programmatic launches".into()));
-    }
-    if case.strict && case.is_fail() {
-        return Err(Stop::Usage("no strict mode".into()));
     }
     let module = Module::load(&case.name, &case.text).map_err(|e| Stop::Usage(e.to_string()))?;
     let mut setting = Setting::new(case)?;
@@ -76,6 +75,11 @@ impl Setting {
     fn new(case: &Case) -> Result<Self, Stop> {
         let config = DeviceConfig {
             instruction_limit: 4_000_000,
+            checks: if case.strict && case.is_fail() {
+                Checks::Strict
+            } else {
+                Checks::All
+            },
             ..DeviceConfig::default()
         };
         let device = Device::new(config);
