@@ -157,7 +157,9 @@ impl Access<'_> {
     /// True if both `tcgen05.fence`s stand between `earlier` and this access, or none is needed.
     fn is_fenced(&self, earlier: &Entry) -> bool {
         let after = &self.thread.fenced_after;
-        let own = earlier.warp == self.entry.warp || earlier.operation == Operation::Allocation;
+        let core = |e: &Entry| matches!(e.operation, Operation::TensorCore(_));
+        let own = earlier.warp == self.entry.warp && (!core(earlier) || core(&self.entry))
+            || earlier.operation == Operation::Allocation;
         own || match earlier.stream {
             DIRECT => after.covers(earlier.warp, earlier.lanes, earlier.time),
             stream => after.stream(stream) >= earlier.time,
