@@ -56,6 +56,8 @@ struct WarpKnowledge {
 /// The checker of one cluster.
 pub(crate) struct Check {
     pub on: bool,
+    /// See [`Checks::Strict`].
+    pub strict: bool,
     /// Number of the cluster in its gang.
     cluster: u32,
     warps_per_cta: u32,
@@ -98,6 +100,7 @@ impl Check {
         };
         Check {
             on,
+            strict: checks == Checks::Strict,
             cluster,
             warps_per_cta,
             warps: (0..warps).map(warp).collect(),

@@ -157,7 +157,9 @@ impl Access<'_> {
     /// True if both `tcgen05.fence`s stand between `earlier` and this access, or none is needed.
     fn is_fenced(&self, earlier: &Entry) -> bool {
         let after = &self.thread.fenced_after;
-        let own = earlier.warp == self.entry.warp || earlier.operation == Operation::Allocation;
+        let core = |e: &Entry| matches!(e.operation, Operation::TensorCore(_));
+        let own = earlier.warp == self.entry.warp && (!core(earlier) || core(&self.entry))
+            || earlier.operation == Operation::Allocation;
         own || match earlier.stream {
             DIRECT => after.covers(earlier.warp, earlier.lanes, earlier.time),
             stream => after.stream(stream) >= earlier.time,
@@ -269,4 +271,87 @@ fn replace(earlier: &mut Entry, access: &Access<'_>, mask: u32) -> bool {
         earlier.mask &= !mask;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(lane: u32, time: u32, line: u32) -> Entry {
+        Entry {
+            operation: Operation::Store,
+            write: true,
+            strong: false,
+            asynchronous: false,
+            stream: DIRECT,
+            time,
+            warp: 0,
+            lanes: 1 << lane,
+            lane,
+            line,
+            value: 0,
+            mask: 0,
+        }
+    }
+
+    fn touch(granule: &mut Granule, thread: &Thread, entry: Entry, mask: u32) -> Option<u32> {
+        let access = Access {
+            place: Place::Shared,
+            thread,
+            entry,
+        };
+        granule.access(&access, mask).err().map(|(_, e)| e.line)
+    }
+
+    #[test]
+    fn lanes_race_for_the_same_bytes_only() {
+        let (mut granule, thread) = (Granule::default(), Thread::default());
+        assert_eq!(touch(&mut granule, &thread, store(0, 1, 10), 0x0F), None);
+        assert_eq!(touch(&mut granule, &thread, store(1, 1, 11), 0xF0), None);
+        assert_eq!(touch(&mut granule, &thread, store(0, 1, 12), 0x03), None);
+        assert_eq!(
+            touch(&mut granule, &thread, store(2, 1, 13), 0x04),
+            Some(10)
+        );
+        assert_eq!(
+            touch(&mut granule, &thread, store(2, 1, 13), 0x02),
+            Some(12)
+        );
+    }
+
+    #[test]
+    fn a_copy_needs_order_and_a_proxy_fence() {
+        use super::super::knowledge::Actors;
+        let mut granule = Granule::default();
+        assert_eq!(
+            touch(&mut granule, &Thread::default(), store(0, 1, 10), 0xF),
+            None
+        );
+        let actors = Actors {
+            warp: 0,
+            mask: 1,
+            time: 1,
+        };
+        let copy = |thread: &Thread, granule: &Granule| {
+            let entry = Entry {
+                asynchronous: true,
+                stream: 0,
+                line: 20,
+                ..store(1, 1, 20)
+            };
+            let access = Access {
+                place: Place::Shared,
+                thread,
+                entry,
+            };
+            granule.clone().access(&access, 0xF).err().map(|(m, _)| m)
+        };
+        let unordered = Thread::default();
+        assert_eq!(copy(&unordered, &granule), Some(Missing::Order));
+        let ordered = Thread::default().snapshot(actors);
+        assert_eq!(copy(&ordered, &granule), Some(Missing::ProxyFence));
+        let mut fenced = ordered;
+        fenced.shared_proxy_fence(actors);
+        assert_eq!(copy(&fenced, &granule), None);
+    }
 }

@@ -204,7 +204,7 @@ impl fmt::Display for FaultKind {
             ),
             FaultKind::RegisterInFlight(other) => write!(
                 f,
-                "missing tcgen05.wait: a register is written that the tcgen05.ld at {other} may still fill"
+                "missing tcgen05.wait: a register is used that the tcgen05.ld at {other} may still fill"
             ),
             FaultKind::WarpgroupInFlight(other) => write!(
                 f,

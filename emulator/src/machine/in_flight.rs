@@ -34,10 +34,13 @@ impl Warp {
     ) -> Result<(), FaultKind> {
         let reads =
             |slots: &[Slot]| meet(&registers.reads, slots) || meet(&registers.addresses, slots);
-        self.in_flight
-            .retain(|op| op.group.is_some() || !reads(&op.results));
+        let strict = state.check.strict;
+        if !strict {
+            self.in_flight
+                .retain(|op| op.group.is_some() || !reads(&op.results));
+        }
         let clash = |op: &&InFlight| match op.group {
-            None => meet(&registers.writes, &op.results),
+            None => meet(&registers.writes, &op.results) || strict && reads(&op.results),
             Some(_) if is_warpgroup => false,
             Some(_) => {
                 reads(&op.results)
