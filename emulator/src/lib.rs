@@ -48,7 +48,7 @@ pub use check::{Conflict, Undefined};
 pub use engine::tensor_map::TensorMap;
 pub use error::{LoadError, LoadErrorKind};
 pub use machine::{
-    Checks, Counts, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Parameter, Report, Schedule,
-    Site, Stop,
+    Checks, Counts, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Parameter, Report,
+    Schedule, Site, Stop,
 };
 pub use ptx::Position;

@@ -65,7 +65,10 @@ pub(crate) enum Fence {
     Release,
     Both,
     /// fence.proxy.async for shared memory, global memory, or all.
-    Proxy { shared: bool, global: bool },
+    Proxy {
+        shared: bool,
+        global: bool,
+    },
     BarrierInit,
     /// fence.proxy.tensormap
     Map,
@@ -102,9 +105,17 @@ impl Check {
     }
 
     /// What the lanes pass on together.
-    pub(super) fn release(&mut self, rank: u32, warp: u32, mask: u32, semantics: Semantics) -> Knowledge {
+    pub(super) fn release(
+        &mut self,
+        rank: u32,
+        warp: u32,
+        mask: u32,
+        semantics: Semantics,
+    ) -> Knowledge {
         let mut all = Knowledge::default();
-        self.update(rank, warp, mask, |thread, actors| all.join(&thread.release(actors, semantics)));
+        self.update(rank, warp, mask, |thread, actors| {
+            all.join(&thread.release(actors, semantics))
+        });
         self.tick(rank, warp);
         all
     }
@@ -114,7 +125,11 @@ impl Check {
     pub fn named_arrive(&mut self, rank: u32, warp: u32, mask: u32, id: u32) {
         if self.on {
             let knowledge = self.release(rank, warp, mask, Semantics::Strong);
-            self.named.entry((rank, id)).or_default().arriving.join(&knowledge);
+            self.named
+                .entry((rank, id))
+                .or_default()
+                .arriving
+                .join(&knowledge);
         }
     }
 
@@ -127,7 +142,9 @@ impl Check {
     pub fn named_passed(&mut self, rank: u32, warp: u32, mask: u32, id: u32) {
         if self.on {
             let done = self.named.entry((rank, id)).or_default().done.clone();
-            self.update(rank, warp, mask, |thread, _| thread.acquire(&done, Semantics::Strong));
+            self.update(rank, warp, mask, |thread, _| {
+                thread.acquire(&done, Semantics::Strong)
+            });
             self.meet(rank, warp, mask);
         }
     }
@@ -146,7 +163,9 @@ impl Check {
     pub fn cluster_passed(&mut self, rank: u32, warp: u32, mask: u32, semantics: Semantics) {
         if self.on {
             let done = self.cluster_barrier.done.clone();
-            self.update(rank, warp, mask, |thread, _| thread.acquire(&done, semantics));
+            self.update(rank, warp, mask, |thread, _| {
+                thread.acquire(&done, semantics)
+            });
         }
     }
 
@@ -157,29 +176,54 @@ impl Check {
             return Ok(());
         }
         self.shared_access(agent, at, 8, AccessKind::Store, 0)?;
-        let entry = Entry { operation: Operation::BarrierInit, ..self.direct(agent, AccessKind::Store) };
+        let entry = Entry {
+            operation: Operation::BarrierInit,
+            ..self.direct(agent, AccessKind::Store)
+        };
         // The stream of copies to this place goes on counting.
         let arrived = self.barriers.remove(&at).map_or(0, |b| b.arrived);
-        self.barriers.insert(at, BarrierKnowledge { init: Some(entry), arrived, ..BarrierKnowledge::default() });
+        self.barriers.insert(
+            at,
+            BarrierKnowledge {
+                init: Some(entry),
+                arrived,
+                ..BarrierKnowledge::default()
+            },
+        );
         Ok(())
     }
 
     /// A thread arrives at a barrier, expects bytes there or waits: it must know that the barrier exists.
     pub fn barrier_use(&mut self, agent: Agent, at: SharedAddress) -> Result<(), FaultKind> {
-        let Some(init) = self.barriers.get(&at).and_then(|b| b.init).filter(|_| self.on) else {
+        let Some(init) = self
+            .barriers
+            .get(&at)
+            .and_then(|b| b.init)
+            .filter(|_| self.on)
+        else {
             return Ok(());
         };
         let entry = self.direct(agent, AccessKind::Atomic);
-        let others = if entry.warp == init.warp { init.lanes & !entry.lanes } else { init.lanes };
+        let others = if entry.warp == init.warp {
+            init.lanes & !entry.lanes
+        } else {
+            init.lanes
+        };
         let thread = self.thread(agent.rank, agent.warp, agent.lane);
         let knows = |clock: &super::clock::Clock| clock.covers(init.warp, others, init.time);
         if knows(&thread.now.order) || knows(&thread.now.barriers) {
             return Ok(());
         }
-        let access = Access { place: Place::Shared, thread, entry };
+        let access = Access {
+            place: Place::Shared,
+            thread,
+            entry,
+        };
         let fault = self.conflict(&access, Missing::Order, &init, at.rank, at.offset.into());
         Err(match fault {
-            FaultKind::Race(conflict) if knows(&thread.now.seen) => FaultKind::MissingMbarrierFence(conflict),
+            FaultKind::Race(conflict) if knows(&thread.now.seen) => {
+                FaultKind::MissingMbarrierFence(conflict)
+            }
             other => other,
         })
     }
@@ -187,7 +231,11 @@ impl Check {
     pub fn barrier_arrive(&mut self, agent: Agent, at: SharedAddress, semantics: Semantics) {
         if self.on {
             let knowledge = self.release(agent.rank, agent.warp, 1 << agent.lane, semantics);
-            self.barriers.entry(at).or_default().arriving.join(&knowledge);
+            self.barriers
+                .entry(at)
+                .or_default()
+                .arriving
+                .join(&knowledge);
         }
     }
 
@@ -199,12 +247,21 @@ impl Check {
     }
 
     /// Lanes have seen a phase complete.
-    pub fn barrier_passed(&mut self, rank: u32, warp: u32, mask: u32, at: SharedAddress, semantics: Semantics) {
+    pub fn barrier_passed(
+        &mut self,
+        rank: u32,
+        warp: u32,
+        mask: u32,
+        at: SharedAddress,
+        semantics: Semantics,
+    ) {
         if !self.on {
             return;
         }
         if let Some(done) = self.barriers.get(&at).map(|b| b.done.clone()) {
-            self.update(rank, warp, mask, |thread, _| thread.acquire(&done, semantics));
+            self.update(rank, warp, mask, |thread, _| {
+                thread.acquire(&done, semantics)
+            });
         }
     }
 }

@@ -57,7 +57,11 @@ impl Clock {
 
     /// What has been issued, by stream of completions: the components behind those.
     pub fn issues(&self) -> impl Iterator<Item = (Stream, u32)> + '_ {
-        let odd = self.streams.iter().enumerate().filter(|(i, n)| i % 2 == 1 && **n > 0);
+        let odd = self
+            .streams
+            .iter()
+            .enumerate()
+            .filter(|(i, n)| i % 2 == 1 && **n > 0);
         odd.map(|(i, n)| (i as Stream - 1, *n))
     }
 
@@ -109,7 +113,11 @@ impl Clock {
         raise_all(&mut self.streams, &other.streams);
         for (warp, times) in &other.split {
             match self.find_split(*warp) {
-                Ok(i) => self.split[i].1.iter_mut().zip(times).for_each(|(t, o)| *t = (*t).max(*o)),
+                Ok(i) => self.split[i]
+                    .1
+                    .iter_mut()
+                    .zip(times)
+                    .for_each(|(t, o)| *t = (*t).max(*o)),
                 Err(at) => self.split.insert(at, (*warp, *times)),
             }
         }
@@ -121,7 +129,9 @@ impl Clock {
     /// True if everything known here is known there.
     fn is_within(&self, other: &Clock) -> bool {
         let below = |a: &[u32], b: &[u32]| {
-            a.iter().enumerate().all(|(i, t)| *t <= b.get(i).copied().unwrap_or(0))
+            a.iter()
+                .enumerate()
+                .all(|(i, t)| *t <= b.get(i).copied().unwrap_or(0))
         };
         below(&self.warps, &other.warps)
             && below(&self.streams, &other.streams)

@@ -40,7 +40,11 @@ pub(super) fn ranks(group: CtaGroup, rank: u32) -> std::ops::Range<u32> {
 
 /// Consecutive lanes.
 fn lanes(first: usize, count: usize) -> u128 {
-    let all = if count >= 128 { u128::MAX } else { (1 << count) - 1 };
+    let all = if count >= 128 {
+        u128::MAX
+    } else {
+        (1 << count) - 1
+    };
     all.checked_shl(first as u32).unwrap_or(0)
 }
 
@@ -48,13 +52,29 @@ fn lanes(first: usize, count: usize) -> u128 {
 pub(super) fn copy_footprint(work: &Work) -> Vec<Touch> {
     let shared = |at, len, write| Touch::Shared { at, len, write };
     match work {
-        Work::TensorLoad { map, mode, dst, mask, .. } => {
+        Work::TensorLoad {
+            map,
+            mode,
+            dst,
+            mask,
+            ..
+        } => {
             let len = image_bytes(map, *mode);
-            targets(*dst, *mask).map(|to| shared(to, len, true)).collect()
+            targets(*dst, *mask)
+                .map(|to| shared(to, len, true))
+                .collect()
         }
-        Work::TensorStore { map, mode, src, .. } => vec![shared(*src, image_bytes(map, *mode), false)],
-        Work::BulkLoad { dst, bytes, mask, .. } => targets(*dst, *mask).map(|to| shared(to, *bytes, true)).collect(),
-        Work::BulkShared { dst, src, bytes, .. } => vec![shared(*dst, *bytes, true), shared(*src, *bytes, false)],
+        Work::TensorStore { map, mode, src, .. } => {
+            vec![shared(*src, image_bytes(map, *mode), false)]
+        }
+        Work::BulkLoad {
+            dst, bytes, mask, ..
+        } => targets(*dst, *mask)
+            .map(|to| shared(to, *bytes, true))
+            .collect(),
+        Work::BulkShared {
+            dst, src, bytes, ..
+        } => vec![shared(*dst, *bytes, true), shared(*src, *bytes, false)],
         Work::BulkStore { src, bytes, .. } => vec![shared(*src, *bytes, false)],
         Work::Small { dst, size, .. } => vec![shared(*dst, *size, true)],
         _ => Vec::new(),
@@ -72,7 +92,14 @@ fn image_bytes(map: &crate::TensorMap, mode: BoxMode) -> u32 {
 
 /// tcgen05.cp and shift.
 pub(super) fn tensor_copy_footprint(work: &Work, rank: u32) -> Vec<Touch> {
-    let Work::TensorCopy { group, shape, address, matrix, .. } = work else {
+    let Work::TensorCopy {
+        group,
+        shape,
+        address,
+        matrix,
+        ..
+    } = work
+    else {
         return Vec::new();
     };
     let Ok(matrix) = SharedMatrix::decode_sm100(*matrix) else {
@@ -80,28 +107,50 @@ pub(super) fn tensor_copy_footprint(work: &Work, rank: u32) -> Vec<Touch> {
     };
     let (rows, row_bytes) = shape.source();
     let (lane, column) = split(*address);
-    let written = (0..rows).flat_map(|row| shape.lanes(row)).fold(0, |all, l| all | lanes(lane as usize + l, 1));
+    let written = (0..rows)
+        .flat_map(|row| shape.lanes(row))
+        .fold(0, |all, l| all | lanes(lane as usize + l, 1));
     let mut touches = Vec::new();
     for rank in ranks(*group, rank) {
-        touches.extend(k_major_units(&matrix, rows, row_bytes).map(|(_, offset)| read(rank, offset)));
-        touches.push(Touch::Tensor { rank, lanes: written, column, columns: row_bytes as u32 / 4, write: true });
+        touches
+            .extend(k_major_units(&matrix, rows, row_bytes).map(|(_, offset)| read(rank, offset)));
+        touches.push(Touch::Tensor {
+            rank,
+            lanes: written,
+            column,
+            columns: row_bytes as u32 / 4,
+            write: true,
+        });
     }
     touches
 }
 
 fn read(rank: u32, offset: u32) -> Touch {
-    Touch::Shared { at: SharedAddress { rank, offset }, len: UNIT, write: false }
+    Touch::Shared {
+        at: SharedAddress { rank, offset },
+        len: UNIT,
+        write: false,
+    }
 }
 
 /// The units of an operand in shared memory: rows that each one holds part of, and its offset.
-pub(super) fn operand_units(matrix: &SharedMatrix, rows: usize, format: Format, transpose: bool) -> Vec<(std::ops::Range<usize>, u32)> {
+pub(super) fn operand_units(
+    matrix: &SharedMatrix,
+    rows: usize,
+    format: Format,
+    transpose: bool,
+) -> Vec<(std::ops::Range<usize>, u32)> {
     let bytes = element_bytes(format);
     if transpose {
         let per_unit = UNIT as usize / bytes;
         let units = mn_major_units(matrix, rows, ROW / bytes, bytes);
-        units.map(|(first, offset)| (first..(first + per_unit).min(rows), offset)).collect()
+        units
+            .map(|(first, offset)| (first..(first + per_unit).min(rows), offset))
+            .collect()
     } else {
-        k_major_units(matrix, rows, ROW).map(|(row, offset)| (row..row + 1, offset)).collect()
+        k_major_units(matrix, rows, ROW)
+            .map(|(row, offset)| (row..row + 1, offset))
+            .collect()
     }
 }
 
@@ -118,7 +167,9 @@ pub(super) fn multiply_footprint(mma: &Mma, rank: u32) -> Vec<Touch> {
     for rank in ranks {
         let mut units = |descriptor, rows, format, transpose| {
             let matrix = SharedMatrix::decode_sm100(descriptor).ok();
-            let units = matrix.map(|m| operand_units(&m, rows, format, transpose)).unwrap_or_default();
+            let units = matrix
+                .map(|m| operand_units(&m, rows, format, transpose))
+                .unwrap_or_default();
             touches.extend(units.into_iter().map(|(_, offset)| read(rank, offset)));
         };
         if let AOperand::Shared(descriptor) = mma.a {
@@ -129,7 +180,13 @@ pub(super) fn multiply_footprint(mma: &Mma, rank: u32) -> Vec<Touch> {
         let (lane, column) = split(mma.d);
         for block in accumulator_blocks(mma.group, instruction.m, instruction.n) {
             let lanes = lanes(lane as usize + block.lane, block.rows.len());
-            touches.push(Touch::Tensor { rank, lanes, column, columns: block.columns.len() as u32, write: true });
+            touches.push(Touch::Tensor {
+                rank,
+                lanes,
+                column,
+                columns: block.columns.len() as u32,
+                write: true,
+            });
         }
     }
     touches
@@ -139,7 +196,13 @@ pub(super) fn multiply_footprint(mma: &Mma, rank: u32) -> Vec<Touch> {
 fn tensor_reads(mma: &Mma, rows_a: usize, n: usize, rank: u32) -> Vec<Touch> {
     let read = |address: u32, lanes, columns: usize| {
         let (_, column) = split(address & 0x3FFF_FFFF);
-        Touch::Tensor { rank, lanes, column, columns: columns as u32, write: false }
+        Touch::Tensor {
+            rank,
+            lanes,
+            column,
+            columns: columns as u32,
+            write: false,
+        }
     };
     let mut touches = Vec::new();
     if let AOperand::Tensor(address) = mma.a {
@@ -159,22 +222,42 @@ fn tensor_reads(mma: &Mma, rows_a: usize, n: usize, rank: u32) -> Vec<Touch> {
 }
 
 /// tcgen05.ld and st: each shape fills a rectangle, or two.
-pub(super) fn transfer_footprint(access: &Access, address: u32, rank: u32, write: bool) -> Vec<Touch> {
+pub(super) fn transfer_footprint(
+    access: &Access,
+    address: u32,
+    rank: u32,
+    write: bool,
+) -> Vec<Touch> {
     let (lane, column) = split(address);
     let lanes = lanes(lane as usize, access.shape.lanes() as usize);
-    let touch = |column| Touch::Tensor { rank, lanes, column, columns: access.columns(), write };
+    let touch = |column| Touch::Tensor {
+        rank,
+        lanes,
+        column,
+        columns: access.columns(),
+        write,
+    };
     match access.shape {
-        AccessShape::S16x32bx2 { offset } if offset != 0 => vec![touch(column), touch(column.saturating_add(offset))],
+        AccessShape::S16x32bx2 { offset } if offset != 0 => {
+            vec![touch(column), touch(column.saturating_add(offset))]
+        }
         _ => vec![touch(column)],
     }
 }
 
 /// The operands of a wgmma in shared memory.
-pub(crate) fn warpgroup_footprint(operation: &Wgmma, a: Option<u64>, b: u64, rank: u32) -> Vec<Touch> {
+pub(crate) fn warpgroup_footprint(
+    operation: &Wgmma,
+    a: Option<u64>,
+    b: u64,
+    rank: u32,
+) -> Vec<Touch> {
     let mut touches = Vec::new();
     let mut units = |descriptor, rows, format, transpose| {
         let matrix = SharedMatrix::decode_sm90(descriptor).ok();
-        let units = matrix.map(|m| operand_units(&m, rows, format, transpose)).unwrap_or_default();
+        let units = matrix
+            .map(|m| operand_units(&m, rows, format, transpose))
+            .unwrap_or_default();
         touches.extend(units.into_iter().map(|(_, offset)| read(rank, offset)));
     };
     if let Some(a) = a {

@@ -18,19 +18,49 @@ pub(crate) enum Extent {
     /// Address and length.
     Bytes(u64, u64),
     /// What a tensor copy touches.
-    Box { map: Box<TensorMap>, coordinates: [i32; 5], count: usize, mode: BoxMode },
+    Box {
+        map: Box<TensorMap>,
+        coordinates: [i32; 5],
+        count: usize,
+        mode: BoxMode,
+    },
 }
 
 impl Extent {
     fn of(work: &Work) -> Option<Extent> {
         match work {
-            Work::TensorLoad { map, coordinates, count, mode, .. } | Work::TensorStore { map, coordinates, count, mode, .. } => {
-                Some(Extent::Box { map: map.clone(), coordinates: *coordinates, count: *count, mode: *mode })
+            Work::TensorLoad {
+                map,
+                coordinates,
+                count,
+                mode,
+                ..
             }
-            Work::BulkLoad { src: address, bytes, .. } | Work::BulkStore { dst: address, bytes, .. } => {
-                Some(Extent::Bytes(*address, (*bytes).into()))
+            | Work::TensorStore {
+                map,
+                coordinates,
+                count,
+                mode,
+                ..
+            } => Some(Extent::Box {
+                map: map.clone(),
+                coordinates: *coordinates,
+                count: *count,
+                mode: *mode,
+            }),
+            Work::BulkLoad {
+                src: address,
+                bytes,
+                ..
             }
-            Work::Small { src, valid, .. } if *valid > 0 => Some(Extent::Bytes(*src, (*valid).into())),
+            | Work::BulkStore {
+                dst: address,
+                bytes,
+                ..
+            } => Some(Extent::Bytes(*address, (*bytes).into())),
+            Work::Small { src, valid, .. } if *valid > 0 => {
+                Some(Extent::Bytes(*src, (*valid).into()))
+            }
             _ => None,
         }
     }
@@ -46,11 +76,25 @@ impl Extent {
     pub fn pieces(&self) -> Vec<(u64, u64)> {
         match self {
             Extent::Bytes(address, len) => vec![(*address, *len)],
-            Extent::Box { map, coordinates, count, mode } => {
+            Extent::Box {
+                map,
+                coordinates,
+                count,
+                mode,
+            } => {
                 // Where the box lies in shared memory does not matter here.
-                let copy = box_copy(map, &coordinates[..*count], *mode, 0, 1 << 24, Direction::Load);
+                let copy = box_copy(
+                    map,
+                    &coordinates[..*count],
+                    *mode,
+                    0,
+                    1 << 24,
+                    Direction::Load,
+                );
                 let pieces = copy.iter().flat_map(|c| c.pieces());
-                pieces.filter_map(|p| Some((p.global?, p.len.into()))).collect()
+                pieces
+                    .filter_map(|p| Some((p.global?, p.len.into())))
+                    .collect()
             }
         }
     }
@@ -120,13 +164,29 @@ impl Gang {
     /// Where an access was issued.
     pub fn site(&self, entry: &Entry, warps_per_cta: u32) -> Site {
         let ctas = self.ctas.first().map_or(1, Vec::len);
-        let (cta, warp) = ((entry.warp / warps_per_cta) as usize, entry.warp % warps_per_cta);
-        let id = self.ctas.get(cta / ctas).and_then(|ids| ids.get(cta % ctas));
-        Site { line: entry.line, cta: id.copied().unwrap_or_default(), warp, lane: Some(entry.lane) }
+        let (cta, warp) = (
+            (entry.warp / warps_per_cta) as usize,
+            entry.warp % warps_per_cta,
+        );
+        let id = self
+            .ctas
+            .get(cta / ctas)
+            .and_then(|ids| ids.get(cta % ctas));
+        Site {
+            line: entry.line,
+            cta: id.copied().unwrap_or_default(),
+            warp,
+            lane: Some(entry.lane),
+        }
     }
 
     /// Checks and records an access. The error is what is missing, the earlier party, and an address.
-    fn access(&mut self, access: &Access<'_>, extent: Extent, memory: &GlobalMemory) -> Result<(), (Missing, Entry, u64)> {
+    fn access(
+        &mut self,
+        access: &Access<'_>,
+        extent: Extent,
+        memory: &GlobalMemory,
+    ) -> Result<(), (Missing, Entry, u64)> {
         let Some(base) = memory.base(extent.start()) else {
             return Ok(());
         };
@@ -134,11 +194,19 @@ impl Gang {
             self.replay(base);
         }
         if self.written.contains(&base) {
-            for (granule, mask) in extent.pieces().into_iter().flat_map(|(address, len)| granules(address, len)) {
+            for (granule, mask) in extent
+                .pieces()
+                .into_iter()
+                .flat_map(|(address, len)| granules(address, len))
+            {
                 let cell = self.memory.entry(granule).or_default();
                 cell.access(access, mask).map_err(|(missing, earlier)| {
                     let byte = (mask & earlier.mask).trailing_zeros();
-                    (missing, earlier, granule * u64::from(GRANULE) + u64::from(byte))
+                    (
+                        missing,
+                        earlier,
+                        granule * u64::from(GRANULE) + u64::from(byte),
+                    )
                 })?;
             }
         }
@@ -151,9 +219,11 @@ impl Gang {
     /// Reads of neighbouring bytes by one thread are one.
     fn note_read(&mut self, base: u64, extent: Extent, entry: Entry) {
         let list = self.reads.entry(base).or_default();
-        if let (Some((Extent::Bytes(start, len), last)), Extent::Bytes(address, more)) = (list.last_mut(), &extent)
+        if let (Some((Extent::Bytes(start, len), last)), Extent::Bytes(address, more)) =
+            (list.last_mut(), &extent)
             && *start + *len == *address
-            && (last.warp, last.lanes, last.line, last.time) == (entry.warp, entry.lanes, entry.line, entry.time)
+            && (last.warp, last.lanes, last.line, last.time)
+                == (entry.warp, entry.lanes, entry.line, entry.time)
         {
             *len += more;
             return;
@@ -164,8 +234,15 @@ impl Gang {
     /// An allocation is written for the first time: what was read of it before now counts.
     fn replay(&mut self, base: u64) {
         for (extent, entry) in self.reads.get(&base).into_iter().flatten() {
-            for (granule, mask) in extent.pieces().into_iter().flat_map(|(address, len)| granules(address, len)) {
-                self.memory.entry(granule).or_default().note(Entry { mask, ..*entry });
+            for (granule, mask) in extent
+                .pieces()
+                .into_iter()
+                .flat_map(|(address, len)| granules(address, len))
+            {
+                self.memory
+                    .entry(granule)
+                    .or_default()
+                    .note(Entry { mask, ..*entry });
             }
         }
     }
@@ -185,13 +262,27 @@ impl Check {
             return Ok(());
         }
         let thread = self.thread(agent.rank, agent.warp, agent.lane);
-        let access = Access { place: Place::Global, thread, entry: Entry { value, ..self.direct(agent, kind) } };
+        let access = Access {
+            place: Place::Global,
+            thread,
+            entry: Entry {
+                value,
+                ..self.direct(agent, kind)
+            },
+        };
         self.in_gang(&access, extent, memory)
     }
 
-    fn in_gang(&self, access: &Access<'_>, extent: Extent, memory: &GlobalMemory) -> Result<(), FaultKind> {
+    fn in_gang(
+        &self,
+        access: &Access<'_>,
+        extent: Extent,
+        memory: &GlobalMemory,
+    ) -> Result<(), FaultKind> {
         let result = self.gang.borrow_mut().access(access, extent, memory);
-        result.map_err(|(missing, earlier, address)| self.conflict(access, missing, &earlier, 0, address))
+        result.map_err(|(missing, earlier, address)| {
+            self.conflict(access, missing, &earlier, 0, address)
+        })
     }
 
     /// The global side of an asynchronous copy.
@@ -205,16 +296,33 @@ impl Check {
         let Some(extent) = Extent::of(work) else {
             return Ok(());
         };
-        self.in_gang(&Access { place: Place::Global, thread, entry }, extent, memory)
+        self.in_gang(
+            &Access {
+                place: Place::Global,
+                thread,
+                entry,
+            },
+            extent,
+            memory,
+        )
     }
 
     /// A tensor map is used: what was written to it must have been acquired by a fence of its proxy.
-    pub fn map_access(&mut self, agent: Agent, extent: Extent, memory: &GlobalMemory) -> Result<(), FaultKind> {
+    pub fn map_access(
+        &mut self,
+        agent: Agent,
+        extent: Extent,
+        memory: &GlobalMemory,
+    ) -> Result<(), FaultKind> {
         if !self.on {
             return Ok(());
         }
         let thread = self.thread(agent.rank, agent.warp, agent.lane);
-        let access = Access { place: Place::Map, thread, entry: self.direct(agent, AccessKind::Load) };
+        let access = Access {
+            place: Place::Map,
+            thread,
+            entry: self.direct(agent, AccessKind::Load),
+        };
         self.in_gang(&access, extent, memory)
     }
 
@@ -238,7 +346,9 @@ impl Check {
                 observed.join(narrow);
             }
         }
-        self.update(agent.rank, agent.warp, 1 << agent.lane, |thread, _| thread.acquire(&observed, sync.semantics));
+        self.update(agent.rank, agent.warp, 1 << agent.lane, |thread, _| {
+            thread.acquire(&observed, sync.semantics)
+        });
     }
 
     /// A strong store or atomic passes on what the thread knows.
@@ -252,6 +362,10 @@ impl Check {
         if sync.wide {
             location.wide.join(&knowledge);
         }
-        location.narrow.entry((self.cluster, agent.rank)).or_default().join(&knowledge);
+        location
+            .narrow
+            .entry((self.cluster, agent.rank))
+            .or_default()
+            .join(&knowledge);
     }
 }

@@ -5,8 +5,8 @@ use super::footprint::{operand_units, ranks};
 use super::{GRANULE, granules};
 use crate::engine::descriptor::SharedMatrix;
 use crate::engine::mma::{AOperand, Mma};
-use crate::engine::tensor_memory::{Access, COLUMNS, CopyShape, accumulator_blocks, split};
 use crate::engine::operand::k_major_units;
+use crate::engine::tensor_memory::{Access, COLUMNS, CopyShape, accumulator_blocks, split};
 
 /// The state of one CTA.
 #[derive(Default)]
@@ -21,7 +21,11 @@ pub(crate) struct Initialised {
 
 impl Initialised {
     pub fn new(shared: u32) -> Self {
-        Initialised { shared: vec![0; shared.div_ceil(GRANULE) as usize], tensor: Vec::new(), origin: Vec::new() }
+        Initialised {
+            shared: vec![0; shared.div_ceil(GRANULE) as usize],
+            tensor: Vec::new(),
+            origin: Vec::new(),
+        }
     }
 
     // ---- shared memory
@@ -29,14 +33,22 @@ impl Initialised {
     pub fn set(&mut self, offset: u32, len: u32, defined: bool) {
         for (granule, mask) in granules(offset.into(), len.into()) {
             if let Some(bits) = self.shared.get_mut(granule as usize) {
-                *bits = if defined { *bits | mask as u16 } else { *bits & !(mask as u16) };
+                *bits = if defined {
+                    *bits | mask as u16
+                } else {
+                    *bits & !(mask as u16)
+                };
             }
         }
     }
 
     /// True if all of these bytes are defined.
     pub fn is_set(&self, offset: u32, len: u32) -> bool {
-        let defined = |granule: u64, mask: u32| self.shared.get(granule as usize).is_none_or(|bits| mask & !u32::from(*bits) == 0);
+        let defined = |granule: u64, mask: u32| {
+            self.shared
+                .get(granule as usize)
+                .is_none_or(|bits| mask & !u32::from(*bits) == 0)
+        };
         granules(offset.into(), len.into()).all(|(granule, mask)| defined(granule, mask))
     }
 
@@ -69,12 +81,17 @@ impl Initialised {
     }
 
     fn defined(&self, lane: usize, column: usize) -> bool {
-        self.tensor.get(column * 4 + lane / 32).is_some_and(|bits| bits >> (lane % 32) & 1 != 0)
+        self.tensor
+            .get(column * 4 + lane / 32)
+            .is_some_and(|bits| bits >> (lane % 32) & 1 != 0)
     }
 
     /// The lanes of a column in which a group of 32 is defined.
     fn column(&self, group: usize, column: u32) -> u32 {
-        self.tensor.get(column as usize * 4 + group).copied().unwrap_or(0)
+        self.tensor
+            .get(column as usize * 4 + group)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// tcgen05.ld: for each register the lanes of the warp that receive something undefined, and the line behind that.
@@ -122,7 +139,9 @@ impl Initialised {
             for word in 0..4 {
                 let defined = self.is_set(offset + word * 4, 4);
                 let column = column as usize + i % per_row * 4 + word as usize;
-                shape.lanes(row).for_each(|l| self.put(lane as usize + l, column, defined, line));
+                shape
+                    .lanes(row)
+                    .for_each(|l| self.put(lane as usize + l, column, defined, line));
             }
         }
     }
@@ -140,7 +159,13 @@ pub(crate) fn multiply(ctas: &mut [Initialised], mma: &Mma, rank: u32, line: u32
         .clone()
         .flat_map(|rank| {
             let first = (rank - ranks.start) as usize * rows_b;
-            let rows = shared_rows(&ctas[rank as usize], mma.b, rows_b, instruction.b, instruction.transpose_b);
+            let rows = shared_rows(
+                &ctas[rank as usize],
+                mma.b,
+                rows_b,
+                instruction.b,
+                instruction.transpose_b,
+            );
             rows.into_iter().map(move |row| first + row)
         })
         .collect();
@@ -162,10 +187,15 @@ pub(crate) fn multiply(ctas: &mut [Initialised], mma: &Mma, rank: u32, line: u32
             }
         }
         if let Some(scales) = mma.scales {
-            for (address, flags) in [(scales.a, &mut rows[..rows_a]), (scales.b, &mut columns[..instruction.n])] {
+            for (address, flags) in [
+                (scales.a, &mut rows[..rows_a]),
+                (scales.b, &mut columns[..instruction.n]),
+            ] {
                 let (_, column) = split(address & 0x3FFF_FFFF);
                 for (row, flag) in flags.iter_mut().enumerate() {
-                    *flag &= (0..4).all(|group| cta.defined(group * 32 + row % 32, column as usize + row / 32));
+                    *flag &= (0..4).all(|group| {
+                        cta.defined(group * 32 + row % 32, column as usize + row / 32)
+                    });
                 }
             }
         }
@@ -194,7 +224,11 @@ fn mark_result(
             for group in 0..4 {
                 let before = cta.column(group, c);
                 let result = if columns[n] { good[group] } else { 0 };
-                let result = if mma.accumulate { result & before } else { result };
+                let result = if mma.accumulate {
+                    result & before
+                } else {
+                    result
+                };
                 let index = c as usize * 4 + group;
                 let Some(bits) = cta.tensor.get_mut(index) else {
                     continue;
@@ -220,6 +254,8 @@ fn shared_rows(
         return Vec::new();
     };
     let units = operand_units(&matrix, rows, format, transpose);
-    let undefined = units.into_iter().filter(|(_, offset)| !cta.is_set(*offset, GRANULE));
+    let undefined = units
+        .into_iter()
+        .filter(|(_, offset)| !cta.is_set(*offset, GRANULE));
     undefined.flat_map(|(rows, _)| rows).collect()
 }

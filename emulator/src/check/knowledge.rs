@@ -89,12 +89,21 @@ impl Thread {
             actors.add_to(&mut order);
             let mut tensor = self.now.tensor.clone();
             join(&mut tensor, &order);
-            return Knowledge { order, seen, tensor, ..self.now.clone() };
+            return Knowledge {
+                order,
+                seen,
+                tensor,
+                ..self.now.clone()
+            };
         }
         let (mut fenced, time) = self.fenced.clone().unwrap_or_default();
         Actors { time, ..actors }.add_to(&mut fenced.order);
         join(&mut fenced.tensor, &self.now.tensor);
-        Knowledge { seen, barriers: self.now.barriers.clone(), ..fenced }
+        Knowledge {
+            seen,
+            barriers: self.now.barriers.clone(),
+            ..fenced
+        }
     }
 
     /// Takes over what a wait, a load or an atomic has observed.

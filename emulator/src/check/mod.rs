@@ -68,11 +68,28 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    pub fn new(on: bool, gang: Rc<RefCell<Gang>>, ids: &[[u32; 3]], warps_per_cta: u32, shared: u32) -> Self {
+    pub fn new(
+        on: bool,
+        gang: Rc<RefCell<Gang>>,
+        ids: &[[u32; 3]],
+        warps_per_cta: u32,
+        shared: u32,
+    ) -> Self {
         let cluster = gang.borrow_mut().introduce(ids);
-        let warps = if on { ids.len() as u32 * warps_per_cta } else { 0 };
-        let granules = if on { shared.div_ceil(GRANULE) as usize } else { 0 };
-        let warp = |_| WarpKnowledge { time: 1, classes: vec![(u32::MAX, Thread::default())] };
+        let warps = if on {
+            ids.len() as u32 * warps_per_cta
+        } else {
+            0
+        };
+        let granules = if on {
+            shared.div_ceil(GRANULE) as usize
+        } else {
+            0
+        };
+        let warp = |_| WarpKnowledge {
+            time: 1,
+            classes: vec![(u32::MAX, Thread::default())],
+        };
         Check {
             on,
             cluster,
@@ -84,7 +101,10 @@ impl Check {
             named: HashMap::new(),
             cluster_barrier: Meeting::default(),
             gang,
-            initialised: ids.iter().map(|_| Initialised::new(if on { shared } else { 0 })).collect(),
+            initialised: ids
+                .iter()
+                .map(|_| Initialised::new(if on { shared } else { 0 }))
+                .collect(),
         }
     }
 
@@ -102,7 +122,11 @@ impl Check {
 
     fn actors(&self, rank: u32, warp: u32, mask: u32) -> Actors {
         let local = self.local(rank, warp);
-        Actors { warp: self.component(local), mask, time: self.warps[local].time }
+        Actors {
+            warp: self.component(local),
+            mask,
+            time: self.warps[local].time,
+        }
     }
 
     /// What a lane knows.
@@ -115,14 +139,23 @@ impl Check {
     /// What any of the lanes knows.
     fn together(&self, rank: u32, warp: u32, mask: u32) -> Thread {
         let classes = &self.warps[self.local(rank, warp)].classes;
-        let mut members = classes.iter().filter(|(lanes, _)| lanes & mask != 0).map(|(_, t)| t);
+        let mut members = classes
+            .iter()
+            .filter(|(lanes, _)| lanes & mask != 0)
+            .map(|(_, t)| t);
         let mut all = members.next().cloned().unwrap_or_default();
         members.for_each(|t| all.meet(t));
         all
     }
 
     /// Changes what the lanes know; the others of their classes keep what they knew.
-    fn update(&mut self, rank: u32, warp: u32, mask: u32, mut change: impl FnMut(&mut Thread, Actors)) {
+    fn update(
+        &mut self,
+        rank: u32,
+        warp: u32,
+        mask: u32,
+        mut change: impl FnMut(&mut Thread, Actors),
+    ) {
         let local = self.local(rank, warp);
         let component = self.component(local);
         let warp = &mut self.warps[local];
@@ -132,7 +165,11 @@ impl Check {
             if part == 0 {
                 continue;
             }
-            let actors = Actors { warp: component, mask: part, time: warp.time };
+            let actors = Actors {
+                warp: component,
+                mask: part,
+                time: warp.time,
+            };
             if part == *lanes {
                 change(thread, actors);
             } else {
@@ -186,7 +223,11 @@ impl Check {
             stream: DIRECT,
             time: self.warps[local].time,
             warp: self.component(local),
-            lanes: if kind == AccessKind::Allocation { u32::MAX } else { 1 << agent.lane },
+            lanes: if kind == AccessKind::Allocation {
+                u32::MAX
+            } else {
+                1 << agent.lane
+            },
             lane: agent.lane,
             line: agent.line,
             value: 0,
@@ -206,21 +247,35 @@ impl Check {
         if !self.on || len == 0 {
             return Ok(());
         }
-        let entry = Entry { value, ..self.direct(agent, kind) };
+        let entry = Entry {
+            value,
+            ..self.direct(agent, kind)
+        };
         let mut memory = std::mem::take(&mut self.shared);
-        let access = Access { place: Place::Shared, thread: self.thread(agent.rank, agent.warp, agent.lane), entry };
+        let access = Access {
+            place: Place::Shared,
+            thread: self.thread(agent.rank, agent.warp, agent.lane),
+            entry,
+        };
         let result = self.touch_bytes(&mut memory[at.rank as usize], &access, at, len);
         self.shared = memory;
         result
     }
 
-    fn touch_bytes(&self, memory: &mut [Granule], access: &Access<'_>, at: SharedAddress, len: u32) -> Result<(), FaultKind> {
+    fn touch_bytes(
+        &self,
+        memory: &mut [Granule],
+        access: &Access<'_>,
+        at: SharedAddress,
+        len: u32,
+    ) -> Result<(), FaultKind> {
         for (granule, mask) in granules(at.offset.into(), len.into()) {
             let Some(cell) = memory.get_mut(granule as usize) else {
                 continue;
             };
             cell.access(access, mask).map_err(|(missing, earlier)| {
-                let byte = granule * u64::from(GRANULE) + u64::from((mask & earlier.mask).trailing_zeros());
+                let byte = granule * u64::from(GRANULE)
+                    + u64::from((mask & earlier.mask).trailing_zeros());
                 self.conflict(access, missing, &earlier, at.rank, byte)
             })?;
         }
@@ -228,16 +283,44 @@ impl Check {
     }
 
     /// The parts of an operation's footprint, one after the other.
-    fn touch_all(&mut self, touches: &[Touch], thread: &Thread, entry: Entry) -> Result<(), FaultKind> {
-        let (mut shared, mut tensor) = (std::mem::take(&mut self.shared), std::mem::take(&mut self.tensor));
+    fn touch_all(
+        &mut self,
+        touches: &[Touch],
+        thread: &Thread,
+        entry: Entry,
+    ) -> Result<(), FaultKind> {
+        let (mut shared, mut tensor) = (
+            std::mem::take(&mut self.shared),
+            std::mem::take(&mut self.tensor),
+        );
         let result = touches.iter().try_for_each(|touch| match *touch {
             Touch::Shared { at, len, write } => {
-                let access = Access { place: Place::Shared, thread, entry: Entry { write, ..entry } };
+                let access = Access {
+                    place: Place::Shared,
+                    thread,
+                    entry: Entry { write, ..entry },
+                };
                 self.touch_bytes(&mut shared[at.rank as usize], &access, at, len)
             }
-            Touch::Tensor { rank, lanes, column, columns, write } => {
-                let access = Access { place: Place::Tensor, thread, entry: Entry { write, ..entry } };
-                self.touch_cells(&mut tensor[rank as usize], &access, rank, lanes, column..column + columns)
+            Touch::Tensor {
+                rank,
+                lanes,
+                column,
+                columns,
+                write,
+            } => {
+                let access = Access {
+                    place: Place::Tensor,
+                    thread,
+                    entry: Entry { write, ..entry },
+                };
+                self.touch_cells(
+                    &mut tensor[rank as usize],
+                    &access,
+                    rank,
+                    lanes,
+                    column..column + columns,
+                )
             }
         });
         (self.shared, self.tensor) = (shared, tensor);
@@ -259,12 +342,21 @@ impl Check {
         for column in columns {
             for group in 0..4 {
                 let mask = (lanes >> (32 * group)) as u32;
-                let Some(cell) = memory.get_mut((column * 4 + group) as usize).filter(|_| mask != 0) else {
+                let Some(cell) = memory
+                    .get_mut((column * 4 + group) as usize)
+                    .filter(|_| mask != 0)
+                else {
                     continue;
                 };
                 cell.access(access, mask).map_err(|(missing, earlier)| {
                     let lane = group * 32 + (mask & earlier.mask).trailing_zeros();
-                    self.conflict(access, missing, &earlier, rank, (lane << 16 | column).into())
+                    self.conflict(
+                        access,
+                        missing,
+                        &earlier,
+                        rank,
+                        (lane << 16 | column).into(),
+                    )
                 })?;
             }
         }
@@ -278,22 +370,49 @@ impl Check {
         }
         if let Some(memory) = self.tensor.get_mut(rank as usize) {
             let range = (first * 4) as usize..((first + columns) * 4) as usize;
-            memory.get_mut(range).into_iter().flatten().for_each(Granule::forget);
+            memory
+                .get_mut(range)
+                .into_iter()
+                .flatten()
+                .for_each(Granule::forget);
         }
     }
 
     /// A warp gives columns back: nobody may use them any more.
-    pub fn tensor_deallocated(&mut self, agent: Agent, mask: u32, first: u32, columns: u32) -> Result<(), FaultKind> {
+    pub fn tensor_deallocated(
+        &mut self,
+        agent: Agent,
+        mask: u32,
+        first: u32,
+        columns: u32,
+    ) -> Result<(), FaultKind> {
         if !self.on {
             return Ok(());
         }
         let thread = self.together(agent.rank, agent.warp, mask);
-        let entry = Entry { operation: Operation::Deallocation, lanes: mask, ..self.direct(agent, AccessKind::Store) };
-        let touch = Touch::Tensor { rank: agent.rank, lanes: u128::MAX, column: first, columns, write: true };
+        let entry = Entry {
+            operation: Operation::Deallocation,
+            lanes: mask,
+            ..self.direct(agent, AccessKind::Store)
+        };
+        let touch = Touch::Tensor {
+            rank: agent.rank,
+            lanes: u128::MAX,
+            column: first,
+            columns,
+            write: true,
+        };
         self.touch_all(&[touch], &thread, entry)
     }
 
-    fn conflict(&self, access: &Access<'_>, missing: Missing, earlier: &Entry, owner: u32, address: u64) -> FaultKind {
+    fn conflict(
+        &self,
+        access: &Access<'_>,
+        missing: Missing,
+        earlier: &Entry,
+        owner: u32,
+        address: u64,
+    ) -> FaultKind {
         let space = match access.place {
             Place::Shared => "shared",
             Place::Tensor => "tensor",
@@ -318,7 +437,12 @@ impl Check {
 
 /// A digest of bytes that are stored, never 0 (FNV-1a).
 pub(crate) fn digest(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811C_9DC5u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)).max(1)
+    bytes
+        .iter()
+        .fold(0x811C_9DC5u32, |hash, byte| {
+            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+        })
+        .max(1)
 }
 
 /// The granules of a byte range, with the bytes touched in each.

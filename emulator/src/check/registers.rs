@@ -18,7 +18,11 @@ pub struct Undefined {
 
 impl std::fmt::Display for Undefined {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "lane {} uses an undefined value as {}", self.lane, self.role)?;
+        write!(
+            f,
+            "lane {} uses an undefined value as {}",
+            self.lane, self.role
+        )?;
         match &self.origin {
             Some(site) => write!(f, "; it comes from uninitialised memory at {site}"),
             None => write!(f, "; a register on its way was never written"),
@@ -36,7 +40,10 @@ pub(crate) struct Registers {
 impl Registers {
     /// All undefined, but those of `defined`. With no registers at all nothing is tracked.
     pub fn new(count: usize, defined: impl Iterator<Item = Slot>) -> Self {
-        let mut this = Registers { undefined: vec![u32::MAX; count], origin: vec![0; count] };
+        let mut this = Registers {
+            undefined: vec![u32::MAX; count],
+            origin: vec![0; count],
+        };
         defined.for_each(|slot| this.define(slot, u32::MAX, 0, 0));
         this
     }
@@ -77,7 +84,14 @@ impl Registers {
     }
 
     /// What the instruction would do with undefined values: lanes and origin of its results, or a fault.
-    pub fn before(&self, operands: &Operands, taint: &Taint, mask: u32, here: &dyn Fn() -> Site, values: impl Fn(Src, u64) -> u32) -> Result<(u32, u32), FaultKind> {
+    pub fn before(
+        &self,
+        operands: &Operands,
+        taint: &Taint,
+        mask: u32,
+        here: &dyn Fn() -> Site,
+        values: impl Fn(Src, u64) -> u32,
+    ) -> Result<(u32, u32), FaultKind> {
         require(self.any(&operands.addresses), mask, "an address", here)?;
         match taint {
             Taint::Lanewise => Ok(self.any(&operands.reads)),
@@ -87,7 +101,8 @@ impl Registers {
             }
             Taint::Select { a, b, p, negated } => {
                 let chosen = values(*p, 1) ^ if *negated { u32::MAX } else { 0 };
-                let ((a, from_a), (b, from_b), (p, from_p)) = (self.undefined(*a), self.undefined(*b), self.undefined(*p));
+                let ((a, from_a), (b, from_b), (p, from_p)) =
+                    (self.undefined(*a), self.undefined(*b), self.undefined(*p));
                 Ok((p | a & chosen | b & !chosen, from_a.max(from_b).max(from_p)))
             }
             Taint::Absorbing { a, b, value } => {
@@ -103,9 +118,18 @@ impl Registers {
     }
 
     /// The results of an instruction that does not define them itself.
-    pub fn after(&mut self, operands: &Operands, taint: &Taint, mask: u32, (undefined, origin): (u32, u32)) {
+    pub fn after(
+        &mut self,
+        operands: &Operands,
+        taint: &Taint,
+        mask: u32,
+        (undefined, origin): (u32, u32),
+    ) {
         if !matches!(taint, Taint::Own) {
-            operands.writes.iter().for_each(|slot| self.define(*slot, mask, undefined, origin));
+            operands
+                .writes
+                .iter()
+                .for_each(|slot| self.define(*slot, mask, undefined, origin));
         }
     }
 
@@ -116,12 +140,25 @@ impl Registers {
 }
 
 /// A fault if one of the lanes is undefined.
-pub(crate) fn require((undefined, origin): (u32, u32), mask: u32, role: &'static str, here: &dyn Fn() -> Site) -> Result<(), FaultKind> {
+pub(crate) fn require(
+    (undefined, origin): (u32, u32),
+    mask: u32,
+    role: &'static str,
+    here: &dyn Fn() -> Site,
+) -> Result<(), FaultKind> {
     let lanes = undefined & mask;
     if lanes == 0 {
         return Ok(());
     }
     let lane = lanes.trailing_zeros();
-    let origin = (origin != 0).then(|| Site { line: origin, lane: Some(lane), ..here() });
-    Err(FaultKind::UninitialisedRead(Box::new(Undefined { role, lane, origin })))
+    let origin = (origin != 0).then(|| Site {
+        line: origin,
+        lane: Some(lane),
+        ..here()
+    });
+    Err(FaultKind::UninitialisedRead(Box::new(Undefined {
+        role,
+        lane,
+        origin,
+    })))
 }

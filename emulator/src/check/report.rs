@@ -23,7 +23,14 @@ pub struct Conflict {
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Conflict { space, address, owner, operation, other_operation, other } = self;
+        let Conflict {
+            space,
+            address,
+            owner,
+            operation,
+            other_operation,
+            other,
+        } = self;
         write!(f, "{operation} of {space} {address:#x}")?;
         if *space != "global" {
             write!(f, " (CTA rank {owner})")?;

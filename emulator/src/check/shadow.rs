@@ -108,7 +108,11 @@ impl Access<'_> {
             if own && earlier.operation == Operation::Allocation {
                 return true;
             }
-            let others = if own { earlier.lanes & !self.entry.lanes } else { earlier.lanes };
+            let others = if own {
+                earlier.lanes & !self.entry.lanes
+            } else {
+                earlier.lanes
+            };
             return order.covers(earlier.warp, others, earlier.time);
         }
         order.stream(earlier.stream) >= earlier.time
@@ -133,7 +137,8 @@ impl Access<'_> {
     fn is_visible(&self, earlier: &Entry) -> bool {
         let now = &self.thread.now;
         if self.place == Place::Map {
-            return earlier.stream != DIRECT || now.maps.covers(earlier.warp, earlier.lanes, earlier.time);
+            return earlier.stream != DIRECT
+                || now.maps.covers(earlier.warp, earlier.lanes, earlier.time);
         }
         if !self.entry.asynchronous || earlier.asynchronous || !earlier.write {
             return true;
@@ -162,7 +167,9 @@ impl Access<'_> {
         let was_issued = seen.stream(earlier.stream + 1) >= earlier.time;
         Some(match () {
             _ if seen.stream(earlier.stream) >= earlier.time => Missing::TensorFence,
-            _ if is_transfer && (was_issued || earlier.warp == self.entry.warp) => Missing::TensorWait,
+            _ if is_transfer && (was_issued || earlier.warp == self.entry.warp) => {
+                Missing::TensorWait
+            }
             _ if was_issued && self.is_pipelined_with(earlier) => Missing::TensorFence,
             _ => Missing::Order,
         })
@@ -203,7 +210,10 @@ impl Granule {
         if self.entries.len() >= MOST {
             self.entries.remove(0);
         }
-        self.entries.push(Entry { mask, ..access.entry });
+        self.entries.push(Entry {
+            mask,
+            ..access.entry
+        });
         Ok(())
     }
 
@@ -222,7 +232,8 @@ impl Granule {
 /// Lets an access of the same kind stand for an earlier one where that loses nothing. True if it is recorded by that.
 fn replace(earlier: &mut Entry, access: &Access<'_>, mask: u32) -> bool {
     let now = &access.entry;
-    let same_warp = earlier.stream == now.stream && earlier.warp == now.warp && earlier.strong == now.strong;
+    let same_warp =
+        earlier.stream == now.stream && earlier.warp == now.warp && earlier.strong == now.strong;
     if same_warp && earlier.time == now.time && earlier.line == now.line {
         if earlier.mask == mask && now.stream == DIRECT {
             earlier.lanes |= now.lanes;

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use super::clock::Stream;
-use super::footprint::{Touch, copy_footprint, multiply_footprint, tensor_copy_footprint, transfer_footprint};
+use super::footprint::{
+    Touch, copy_footprint, multiply_footprint, tensor_copy_footprint, transfer_footprint,
+};
 use super::knowledge::Thread;
 use super::shadow::{Entry, Operation};
 use super::{Check, barriers};
@@ -47,7 +49,9 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// True if tcgen05.fence orders this tensor-core operation behind one of another thread.
     pub fn follows(&self, earlier: &Ticket) -> bool {
-        earlier.tensor.is_some_and(|(stream, number)| self.thread.tensor_after.stream(stream + 1) >= number)
+        earlier
+            .tensor
+            .is_some_and(|(stream, number)| self.thread.tensor_after.stream(stream + 1) >= number)
     }
 }
 
@@ -66,28 +70,51 @@ impl Check {
     }
 
     /// A thread issues an operation: it is checked, recorded, and gets its ticket.
-    pub fn issue(&mut self, agent: Agent, work: &Work, group: u32, memory: &GlobalMemory) -> Result<Option<Ticket>, FaultKind> {
+    pub fn issue(
+        &mut self,
+        agent: Agent,
+        work: &Work,
+        group: u32,
+        memory: &GlobalMemory,
+    ) -> Result<Option<Ticket>, FaultKind> {
         if !self.on {
             return Ok(None);
         }
         let actors = self.actors(agent.rank, agent.warp, 1 << agent.lane);
-        let thread = Rc::new(self.thread(agent.rank, agent.warp, agent.lane).snapshot(actors));
+        let thread = Rc::new(
+            self.thread(agent.rank, agent.warp, agent.lane)
+                .snapshot(actors),
+        );
         self.tick(agent.rank, agent.warp);
-        let mut ticket = Ticket { thread, signals: Vec::new(), completes: None, tensor: None };
+        let mut ticket = Ticket {
+            thread,
+            signals: Vec::new(),
+            completes: None,
+            tensor: None,
+        };
         match work {
-            Work::TensorLoad { .. } | Work::BulkLoad { .. } | Work::BulkShared { .. } => self.issue_load(agent, work, &mut ticket, memory)?,
-            Work::TensorStore { .. } | Work::BulkStore { .. } => self.issue_store(agent, work, group, &ticket, memory)?,
+            Work::TensorLoad { .. } | Work::BulkLoad { .. } | Work::BulkShared { .. } => {
+                self.issue_load(agent, work, &mut ticket, memory)?
+            }
+            Work::TensorStore { .. } | Work::BulkStore { .. } => {
+                self.issue_store(agent, work, group, &ticket, memory)?
+            }
             Work::Small { .. } => {
                 let stream = self.stream(Key::Small(agent.thread()));
                 let entry = self.operation(agent, Operation::Copy(work.name()), stream, group + 1);
-                let entry = Entry { asynchronous: false, ..entry };
+                let entry = Entry {
+                    asynchronous: false,
+                    ..entry
+                };
                 self.touch_all(&copy_footprint(work), &ticket.thread, entry)?;
                 self.global_operation(&ticket.thread, entry, work, memory)?;
             }
             Work::SmallArrive { .. } => {
                 ticket.completes = Some((self.stream(Key::Small(agent.thread())), group + 1));
             }
-            Work::Multiply(_) | Work::TensorCopy { .. } | Work::TensorShift { .. } => self.issue_tensor(agent, work, &mut ticket)?,
+            Work::Multiply(_) | Work::TensorCopy { .. } | Work::TensorShift { .. } => {
+                self.issue_tensor(agent, work, &mut ticket)?
+            }
             Work::Commit { .. } => {}
         }
         Ok(Some(ticket))
@@ -95,11 +122,23 @@ impl Check {
 
     fn operation(&self, agent: Agent, operation: Operation, stream: Stream, time: u32) -> Entry {
         let direct = self.direct(agent, AccessKind::AsyncLoad);
-        Entry { operation, asynchronous: true, stream, time, ..direct }
+        Entry {
+            operation,
+            asynchronous: true,
+            stream,
+            time,
+            ..direct
+        }
     }
 
     /// Copies that signal barriers: each destination counts in the stream of its own barrier.
-    fn issue_load(&mut self, agent: Agent, work: &Work, ticket: &mut Ticket, memory: &GlobalMemory) -> Result<(), FaultKind> {
+    fn issue_load(
+        &mut self,
+        agent: Agent,
+        work: &Work,
+        ticket: &mut Ticket,
+        memory: &GlobalMemory,
+    ) -> Result<(), FaultKind> {
         let touches = copy_footprint(work);
         let signals = work.signals();
         for (i, &barrier) in signals.iter().enumerate() {
@@ -108,7 +147,10 @@ impl Check {
             let entry = self.operation(agent, Operation::Copy(work.name()), stream, number);
             // Destination by destination; what a copy inside shared memory reads comes with its only one.
             let own = |j: usize| j == i || i == 0 && j >= signals.len();
-            let own: Vec<Touch> = (0..touches.len()).filter(|&j| own(j)).map(|j| touches[j]).collect();
+            let own: Vec<Touch> = (0..touches.len())
+                .filter(|&j| own(j))
+                .map(|j| touches[j])
+                .collect();
             let thread = ticket.thread.clone();
             self.touch_all(&own, &thread, entry)?;
             if i == 0 {
@@ -120,15 +162,36 @@ impl Check {
     }
 
     /// Bulk stores: reading the source and writing the destination complete separately.
-    fn issue_store(&mut self, agent: Agent, work: &Work, group: u32, ticket: &Ticket, memory: &GlobalMemory) -> Result<(), FaultKind> {
+    fn issue_store(
+        &mut self,
+        agent: Agent,
+        work: &Work,
+        group: u32,
+        ticket: &Ticket,
+        memory: &GlobalMemory,
+    ) -> Result<(), FaultKind> {
         let read = self.stream(Key::BulkRead(agent.thread()));
         let entry = self.operation(agent, Operation::Copy(work.name()), read, group + 1);
         self.touch_all(&copy_footprint(work), &ticket.thread, entry)?;
         let stream = self.stream(Key::BulkWrite(agent.thread()));
-        self.global_operation(&ticket.thread, Entry { stream, write: true, ..entry }, work, memory)
+        self.global_operation(
+            &ticket.thread,
+            Entry {
+                stream,
+                write: true,
+                ..entry
+            },
+            work,
+            memory,
+        )
     }
 
-    fn issue_tensor(&mut self, agent: Agent, work: &Work, ticket: &mut Ticket) -> Result<(), FaultKind> {
+    fn issue_tensor(
+        &mut self,
+        agent: Agent,
+        work: &Work,
+        ticket: &mut Ticket,
+    ) -> Result<(), FaultKind> {
         let stream = self.stream(Key::TensorCore(agent.thread()));
         let number = self.next(stream);
         ticket.tensor = Some((stream, number));
@@ -138,7 +201,9 @@ impl Check {
             other => tensor_copy_footprint(other, agent.rank),
         };
         self.touch_all(&touches, &ticket.thread, entry)?;
-        self.update(agent.rank, agent.warp, 1 << agent.lane, |thread, _| thread.issued_in_order(stream, number));
+        self.update(agent.rank, agent.warp, 1 << agent.lane, |thread, _| {
+            thread.issued_in_order(stream, number)
+        });
         Ok(())
     }
 
@@ -146,7 +211,8 @@ impl Check {
 
     /// A copy has brought its bytes: the barrier hears of it.
     pub fn copy_arrived(&mut self, ticket: Option<&Ticket>, index: usize) {
-        let Some((ticket, (at, number))) = ticket.and_then(|t| Some((t, *t.signals.get(index)?))) else {
+        let Some((ticket, (at, number))) = ticket.and_then(|t| Some((t, *t.signals.get(index)?)))
+        else {
             return;
         };
         let stream = self.stream(Key::Barrier(at));
@@ -160,7 +226,11 @@ impl Check {
             return;
         };
         let knowledge = barriers::completion(&ticket.thread, ticket.completes);
-        self.barriers.entry(at).or_default().arriving.join(&knowledge);
+        self.barriers
+            .entry(at)
+            .or_default()
+            .arriving
+            .join(&knowledge);
     }
 
     /// A thread has waited for all groups below `limit`.
@@ -172,7 +242,10 @@ impl Check {
         let streams = match (bulk, read) {
             (false, _) => vec![self.stream(Key::Small(thread))],
             (true, true) => vec![self.stream(Key::BulkRead(thread))],
-            (true, false) => vec![self.stream(Key::BulkRead(thread)), self.stream(Key::BulkWrite(thread))],
+            (true, false) => vec![
+                self.stream(Key::BulkRead(thread)),
+                self.stream(Key::BulkWrite(thread)),
+            ],
         };
         self.update(agent.rank, agent.warp, 1 << agent.lane, |thread, _| {
             streams.iter().for_each(|s| thread.completed(*s, limit));
@@ -182,18 +255,35 @@ impl Check {
     // ---- tcgen05.ld and tcgen05.st
 
     /// A warp issues a transfer between registers and tensor memory.
-    pub fn transfer(&mut self, agent: Agent, mask: u32, access: &Access, address: u32, store: bool) -> Result<(), FaultKind> {
+    pub fn transfer(
+        &mut self,
+        agent: Agent,
+        mask: u32,
+        access: &Access,
+        address: u32,
+        store: bool,
+    ) -> Result<(), FaultKind> {
         if !self.on {
             return Ok(());
         }
         let local = self.local(agent.rank, agent.warp) as u32;
-        let (key, name) = if store { (Key::Store(local), "tcgen05.st") } else { (Key::Load(local), "tcgen05.ld") };
+        let (key, name) = if store {
+            (Key::Store(local), "tcgen05.st")
+        } else {
+            (Key::Load(local), "tcgen05.ld")
+        };
         let stream = self.stream(key);
         let number = self.next(stream);
         let entry = self.operation(agent, Operation::Transfer(name), stream, number);
         let thread = self.together(agent.rank, agent.warp, mask);
-        self.touch_all(&transfer_footprint(access, address, agent.rank, store), &thread, entry)?;
-        self.update(agent.rank, agent.warp, mask, |thread, _| thread.issued(stream, number));
+        self.touch_all(
+            &transfer_footprint(access, address, agent.rank, store),
+            &thread,
+            entry,
+        )?;
+        self.update(agent.rank, agent.warp, mask, |thread, _| {
+            thread.issued(stream, number)
+        });
         Ok(())
     }
 
@@ -203,20 +293,37 @@ impl Check {
             return;
         }
         let local = self.local(rank, warp) as u32;
-        let stream = self.stream(if store { Key::Store(local) } else { Key::Load(local) });
+        let stream = self.stream(if store {
+            Key::Store(local)
+        } else {
+            Key::Load(local)
+        });
         let number = self.last(stream);
-        self.update(rank, warp, mask, |thread, _| thread.completed(stream, number));
+        self.update(rank, warp, mask, |thread, _| {
+            thread.completed(stream, number)
+        });
     }
 
     // ---- wgmma
 
     /// A warp's share of a wgmma reads its operands in shared memory.
-    pub fn warpgroup(&mut self, agent: Agent, mask: u32, group: u32, touches: &[Touch]) -> Result<(), FaultKind> {
+    pub fn warpgroup(
+        &mut self,
+        agent: Agent,
+        mask: u32,
+        group: u32,
+        touches: &[Touch],
+    ) -> Result<(), FaultKind> {
         if !self.on {
             return Ok(());
         }
         let stream = self.stream(Key::Warpgroup(self.local(agent.rank, agent.warp) as u32));
-        let entry = self.operation(agent, Operation::TensorCore("wgmma.mma_async"), stream, group + 1);
+        let entry = self.operation(
+            agent,
+            Operation::TensorCore("wgmma.mma_async"),
+            stream,
+            group + 1,
+        );
         let thread = self.together(agent.rank, agent.warp, mask);
         self.touch_all(touches, &thread, entry)
     }
@@ -227,6 +334,8 @@ impl Check {
             return;
         }
         let stream = self.stream(Key::Warpgroup(self.local(rank, warp) as u32));
-        self.update(rank, warp, mask, |thread, _| thread.completed(stream, limit));
+        self.update(rank, warp, mask, |thread, _| {
+            thread.completed(stream, limit)
+        });
     }
 }

@@ -91,7 +91,9 @@ pub(crate) fn k_major_units(
             Swizzle::None => unit as u32 * matrix.leading,
             _ => (unit * UNIT) as u32,
         };
-        let address = matrix.start.wrapping_add(atom_row(matrix, row).wrapping_add(along));
+        let address = matrix
+            .start
+            .wrapping_add(atom_row(matrix, row).wrapping_add(along));
         (row, matrix.swizzle.apply(address))
     })
 }
@@ -107,7 +109,10 @@ pub(crate) fn mn_major_units(
     (0..k).flat_map(move |depth| {
         (0..rows).step_by(per_unit).map(move |first| {
             let offset = mn_major_offset(matrix, first * element_bytes, depth);
-            (first, matrix.swizzle.apply(matrix.start.wrapping_add(offset)))
+            (
+                first,
+                matrix.swizzle.apply(matrix.start.wrapping_add(offset)),
+            )
         })
     })
 }

@@ -3,7 +3,7 @@
 use super::form::Form;
 use super::integer::each;
 use super::types::Ty;
-use super::{Taint, Op, lanes};
+use super::{Op, Taint, lanes};
 use crate::error::LoadError;
 
 type Decoded = Result<Op, LoadError>;

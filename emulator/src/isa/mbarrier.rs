@@ -244,7 +244,9 @@ impl Execute for WaitPhase {
         if any || step.timed_out {
             let (rank, warp) = (step.warp.rank, step.warp.index);
             for (at, lanes) in passed {
-                step.state.check.barrier_passed(rank, warp, lanes, at, self.semantics);
+                step.state
+                    .check
+                    .barrier_passed(rank, warp, lanes, at, self.semantics);
             }
             step.set(self.p.slot, &complete);
             return Ok(Flow::Next);

@@ -33,7 +33,7 @@ mod types;
 mod warp;
 mod wgmma;
 
-pub(crate) use decode::{Code, STATIC_SHARED, decode_entry, extent};
+pub(crate) use decode::{Code, Functions, STATIC_SHARED, decode_entry, extent};
 pub(crate) use form::Addr;
 pub(crate) use special::{LaneMask, Special};
 pub(crate) use types::{sign_extend, truncate};
@@ -106,6 +106,8 @@ pub(crate) struct Instruction {
     pub op: Op,
     pub operands: Operands,
     pub taint: Taint,
+    /// A `mov`.
+    pub is_move: bool,
 }
 
 /// The registers of an instruction.
@@ -141,7 +143,16 @@ pub(crate) enum Taint {
 fn is_strict(opcode: &str) -> bool {
     matches!(
         opcode,
-        "atom" | "red" | "bar" | "barrier" | "mbarrier" | "cp" | "brx" | "tensormap" | "tcgen05" | "wgmma"
+        "atom"
+            | "red"
+            | "bar"
+            | "barrier"
+            | "mbarrier"
+            | "cp"
+            | "brx"
+            | "tensormap"
+            | "tcgen05"
+            | "wgmma"
     )
 }
 

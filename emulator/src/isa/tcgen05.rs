@@ -79,7 +79,9 @@ impl Execute for Alloc {
         {
             None => Ok(Flow::Wait(Wait::Columns { columns })),
             Some(address) => {
-                step.state.check.tensor_allocated(rank as u32, address, columns);
+                step.state
+                    .check
+                    .tensor_allocated(rank as u32, address, columns);
                 let lane = step.mask.trailing_zeros() as usize;
                 let at = step.addresses(self.addr)[lane];
                 step.write(

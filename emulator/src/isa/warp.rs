@@ -2,7 +2,7 @@
 
 use super::form::{Dst, Form};
 use super::types::{Ty, Value};
-use super::{Taint, Collective, Execute, Op, Src};
+use super::{Collective, Execute, Op, Src, Taint};
 use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, Step};
 
@@ -91,7 +91,9 @@ impl<G: Fn(&[[u64; 32]], u32) -> ([u64; 32], [u64; 32])> Exchange<G> {
         };
         let slots = [Some(self.d), self.p].into_iter().flatten();
         for slot in slots {
-            step.warp.defined.define(slot.slot, step.mask, lanes, origin);
+            step.warp
+                .defined
+                .define(slot.slot, step.mask, lanes, origin);
         }
     }
 }

@@ -267,12 +267,9 @@ impl ClusterState {
 
     /// The oldest operation that signals one of the barriers, if any.
     pub fn oldest_signalling(&self, barriers: &[SharedAddress]) -> Option<usize> {
-        self.queue.iter().position(|op| {
-            op.work
-                .signals()
-                .iter()
-                .any(|b| barriers.contains(b))
-        })
+        self.queue
+            .iter()
+            .position(|op| op.work.signals().iter().any(|b| barriers.contains(b)))
     }
 
     /// Where an agent stands, for a report.
@@ -401,12 +398,10 @@ impl ClusterState {
                 self.check.completion_arrived(ticket, *barrier);
                 self.barrier_arrive(*barrier, 1, false).map(|_| ())
             }
-            Work::Commit { barrier, mask, .. } => {
-                targets(*barrier, *mask).try_for_each(|to| {
-                    self.check.completion_arrived(ticket, to);
-                    self.barrier_commit(to)
-                })
-            }
+            Work::Commit { barrier, mask, .. } => targets(*barrier, *mask).try_for_each(|to| {
+                self.check.completion_arrived(ticket, to);
+                self.barrier_commit(to)
+            }),
             Work::Multiply(mma) => {
                 self.multiply(agent, mma)?;
                 if self.check.on {
@@ -548,9 +543,12 @@ impl ClusterState {
             return Ok(());
         }
         let lanes = (1 << agent.lane, agent.line);
-        require(lanes, u32::MAX, "the source of a copy to global memory", &|| {
-            self.site(agent)
-        })
+        require(
+            lanes,
+            u32::MAX,
+            "the source of a copy to global memory",
+            &|| self.site(agent),
+        )
     }
 
     // ---- groups

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use super::cluster::Counts;
+use super::device::Checks;
 use super::fault::{Fault, Stop};
 use super::global::GlobalMemory;
-use super::device::Checks;
 use super::module::{Entry, Module};
 use super::schedule::Schedule;
 use super::scheduler::{Cluster, Turn};
@@ -179,7 +179,14 @@ impl<'a> Grid<'a> {
             let count = if on { self.code.registers } else { 0 };
             let filled = self.code.specials.iter().map(|(_, slot)| *slot);
             let defined = Registers::new(count, filled);
-            let local_defined = vec![false; if on { self.local_bytes as usize * 32 } else { 0 }];
+            let local_defined = vec![
+                false;
+                if on {
+                    self.local_bytes as usize * 32
+                } else {
+                    0
+                }
+            ];
             Warp {
                 rank,
                 index: w,

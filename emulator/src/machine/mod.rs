@@ -3,6 +3,7 @@
 mod agent;
 mod asynchronous;
 mod cluster;
+mod dependency;
 mod device;
 mod fault;
 mod global;

@@ -37,12 +37,7 @@ enum Ran {
 }
 
 impl Cluster {
-    pub fn new(
-        grid: &Grid<'_>,
-        schedule: Schedule,
-        index: u64,
-        gang: Rc<RefCell<Gang>>,
-    ) -> Self {
+    pub fn new(grid: &Grid<'_>, schedule: Schedule, index: u64, gang: Rc<RefCell<Gang>>) -> Self {
         let ids = grid.cta_ids(index);
         let warps = (0..ids.len() as u32)
             .flat_map(|rank| grid.warps(&ids, rank, index))
@@ -350,6 +345,24 @@ fn run_fragment(
             }
         }
     }
+    let line = instruction.line;
+    if !warp.transfers.is_empty() || !warp.warpgroup.is_idle() {
+        let mut step = Step {
+            warp,
+            state,
+            grid,
+            mask: guarded,
+            line,
+            resumed,
+            timed_out,
+            lane: None,
+        };
+        step.respect_dependencies(&instruction.operands, instruction.is_move)
+            .map_err(|kind| Fault {
+                kind,
+                site: site(warp, state, grid, pc, None),
+            })?;
+    }
     let undefined = if state.check.on {
         let here = || site(warp, state, grid, pc, None);
         let equal = |src, value| match src {
@@ -371,7 +384,6 @@ fn run_fragment(
     } else {
         (0, 0)
     };
-    let line = instruction.line;
     let mut step = Step {
         warp,
         state,

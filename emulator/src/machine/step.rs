@@ -339,11 +339,8 @@ impl Step<'_> {
         match space {
             Space::Shared | Space::SharedCluster => {
                 if let Ok(at) = self.shared_address(lane, space, address) {
-                    self.state.check.initialised[at.rank as usize].set(
-                        at.offset,
-                        len as u32,
-                        defined,
-                    );
+                    self.state.check.initialised[at.rank as usize]
+                        .set(at.offset, len as u32, defined);
                 }
             }
             Space::Local => {
@@ -375,7 +372,12 @@ impl Step<'_> {
                 let agent = self.agent(lane);
                 self.state.site(agent)
             };
-            return require(undefined, 1 << lane, "a value stored to global memory", &here);
+            return require(
+                undefined,
+                1 << lane,
+                "a value stored to global memory",
+                &here,
+            );
         }
         let defined = undefined.0 >> lane & 1 == 0;
         self.set_defined(lane, space, address, len, defined);
@@ -469,7 +471,10 @@ impl Step<'_> {
         work.check()?;
         let agent = self.agent(lane);
         let group = self.state.current_group(agent, &work);
-        let ticket = self.state.check.issue(agent, &work, group, self.grid.global)?;
+        let ticket = self
+            .state
+            .check
+            .issue(agent, &work, group, self.grid.global)?;
         self.state.queue.push(AsyncOp {
             agent,
             group,
@@ -651,7 +656,7 @@ impl Step<'_> {
         due.iter().try_for_each(|transfer| self.deliver(transfer))
     }
 
-    fn deliver(&mut self, transfer: &Transfer) -> Result<(), FaultKind> {
+    pub(super) fn deliver(&mut self, transfer: &Transfer) -> Result<(), FaultKind> {
         let (rank, index) = (self.warp.rank as usize, self.warp.index);
         let engine =
             |e: crate::engine::tensor_memory::TensorMemoryError| FaultKind::engine(e.into());

@@ -23,6 +23,18 @@ pub(crate) struct Warpgroup {
     inputs: Vec<(Vec<Slot>, Vec<[u64; 32]>)>,
 }
 
+impl Warpgroup {
+    /// Nothing is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// The result registers of each operation in flight.
+    pub fn accumulators(&self) -> impl Iterator<Item = &[Slot]> {
+        self.pending.iter().map(|p| p.d.as_slice())
+    }
+}
+
 struct Pending {
     group: u32,
     operation: Wgmma,
@@ -80,7 +92,11 @@ impl Step<'_> {
 
     /// Completes all groups but the `keep` youngest. Accumulators of operations that stay pending stay poisoned.
     pub fn finish_warpgroup(&mut self, keep: u32) -> Result<(), FaultKind> {
-        let limit = self.warp.warpgroup.committed.saturating_sub(keep);
+        self.finish_groups_below(self.warp.warpgroup.committed.saturating_sub(keep))
+    }
+
+    /// Completes the groups with smaller numbers.
+    pub(super) fn finish_groups_below(&mut self, limit: u32) -> Result<(), FaultKind> {
         let (rank, warp) = (self.warp.rank, self.warp.index);
         self.state
             .check
