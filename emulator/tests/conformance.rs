@@ -99,4 +99,4 @@ macro_rules! conformance {
     )*};
 }
 
-conformance! { integer bits float float_x2 convert convert_fp4 compare memory warp barriers matrix copy }
+conformance! { integer bits float float_x2 convert convert_fp4 compare memory warp barriers matrix copy call mma mma_double }

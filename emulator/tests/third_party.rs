@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ptx_emulator::recipe::Recipe;
-use ptx_emulator::{Module, Schedule};
+use ptx_emulator::{DeviceConfig, Module, Schedule};
 
 fn shared() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
@@ -59,7 +59,7 @@ fn failures(file: &Path) -> Vec<String> {
     let mut problems = Vec::new();
     for schedule in schedules {
         for (index, data) in recipe.runs().enumerate() {
-            let problem = match recipe.run(index, schedule) {
+            let problem = match recipe.run(index, schedule, &DeviceConfig::default()) {
                 Ok(outcome) if outcome.is_right() => continue,
                 Ok(outcome) => format!("{:?}", outcome.compared),
                 Err(e) => e.to_string(),

@@ -12,9 +12,7 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     match f.opcode() {
         "bra" => {
             f.ignore(&["uni"]);
-            Ok(Box::new(Branch {
-                target: f.label(0)?,
-            }))
+            f.label(0).map(branch)
         }
         "brx" => {
             f.require("`.idx`", &[("idx", ())])?;
@@ -26,10 +24,10 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         }
         "ret" => {
             f.ignore(&["uni"]);
-            Ok(exit())
+            Ok(f.return_label().map_or_else(exit, branch))
         }
         "exit" => Ok(exit()),
-        "trap" | "brkpt" => Ok(Box::new(Trap)),
+        "trap" | "brkpt" => Ok(trap()),
         "nanosleep" => {
             f.ty()?;
             f.src(0, Ty::U32)?;
@@ -42,6 +40,11 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
 
 struct Branch {
     target: u32,
+}
+
+/// A jump to a label.
+pub(super) fn branch(target: u32) -> Op {
+    Box::new(Branch { target })
 }
 
 impl Execute for Branch {
@@ -102,6 +105,11 @@ pub(super) fn exit() -> Op {
 }
 
 struct Trap;
+
+/// Stops the kernel.
+pub(super) fn trap() -> Op {
+    Box::new(Trap)
+}
 
 impl Execute for Trap {
     fn execute(&self, _: &mut Step<'_>) -> Result<Flow, FaultKind> {

@@ -1,13 +1,16 @@
 //! An entry's body to flat code: scopes resolved, registers numbered, variables placed, labels turned into indices.
 
+mod call;
+
 use std::collections::HashMap;
 
 use super::form::{Form, Symbols};
 use super::types::Ty;
-use super::{Instruction, SINK, Slot, Special, Src, Taint, decode_instruction};
+use super::{Instruction, SINK, Slot, Special, Src, Taint, control, decode_instruction};
 use crate::error::{LoadError, LoadErrorKind};
 use crate::ptx::Position;
 use crate::ptx::ast::{self, Statement};
+pub(crate) use call::{CALL_PARAMS, Functions, in_local_memory};
 
 /// The first offset of static shared memory: 1 KiB is reserved (brief, 4.2).
 pub(crate) const STATIC_SHARED: u32 = 0x400;
@@ -44,8 +47,9 @@ pub(crate) fn decode_entry(
     body: &[Statement],
     outside: &Outside,
     shared: &[&ast::Variable],
+    functions: &Functions<'_>,
 ) -> Result<Code, LoadError> {
-    let mut decoder = Decoder::new(outside);
+    let mut decoder = Decoder::new(outside, functions);
     decoder.open(body);
     for variable in shared {
         decoder.place_shared(variable)?;
@@ -56,6 +60,11 @@ pub(crate) fn decode_entry(
 
 struct Decoder<'a> {
     outside: &'a Outside,
+    functions: &'a Functions<'a>,
+    /// Names of the functions whose bodies are being decoded, outermost first.
+    calls: Vec<String>,
+    /// Where each of them returns to.
+    returns: Vec<u32>,
     scopes: Vec<Scope>,
     registers: Slot,
     specials: Vec<(Special, Slot)>,
@@ -70,9 +79,12 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn new(outside: &'a Outside) -> Self {
+    fn new(outside: &'a Outside, functions: &'a Functions<'a>) -> Self {
         Decoder {
             outside,
+            functions,
+            calls: Vec::new(),
+            returns: Vec::new(),
             scopes: Vec::new(),
             registers: SINK + 2,
             specials: Vec::new(),
@@ -127,6 +139,7 @@ impl<'a> Decoder<'a> {
                     self.label_places[id as usize] = Some(self.instructions.len() as u32);
                 }
                 Statement::BranchTargets(..) => {}
+                Statement::Instruction(i) if i.opcode == "call" => self.call(i)?,
                 Statement::Instruction(i) => self.instruction(i)?,
                 Statement::Block(inner) => {
                     self.open(inner);
@@ -167,13 +180,13 @@ impl<'a> Decoder<'a> {
     fn declare_variable(&mut self, v: &ast::Variable) -> Result<(), LoadError> {
         match v.space.as_str() {
             "shared" => self.place_shared(v),
-            "local" => {
+            "local" | "param" => {
                 let (bytes, align) = extent(v)?;
                 let offset = self.local_bytes.next_multiple_of(align);
                 self.local_bytes = offset + bytes;
-                self.scope()
-                    .variables
-                    .insert(v.name.clone(), Src::Imm(u64::from(offset)));
+                let base = if v.space == "param" { CALL_PARAMS } else { 0 };
+                let place = Src::Imm(base + u64::from(offset));
+                self.scope().variables.insert(v.name.clone(), place);
                 Ok(())
             }
             other => {
@@ -208,19 +221,23 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    /// The predicate register of a guard and the value it must have.
+    fn guard(&self, written: &ast::Instruction) -> Result<Option<(Slot, bool)>, LoadError> {
+        let Some(guard) = &written.guard else {
+            return Ok(None);
+        };
+        match self.register(&guard.name) {
+            Some((slot, 1)) => Ok(Some((slot, !guard.negated))),
+            _ => {
+                let message = format!("`{}` is not a predicate", guard.name);
+                Err(self.invalid(written.at, message))
+            }
+        }
+    }
+
     fn instruction(&mut self, written: &ast::Instruction) -> Result<(), LoadError> {
         self.at = written.at;
-        let guard = match &written.guard {
-            None => None,
-            Some(guard) => match self.register(&guard.name) {
-                Some((slot, 1)) => Some((slot, !guard.negated)),
-                _ => {
-                    return Err(
-                        self.invalid(written.at, format!("`{}` is not a predicate", guard.name))
-                    );
-                }
-            },
-        };
+        let guard = self.guard(written)?;
         let mut form = Form::new(written, self);
         let op = decode_instruction(&mut form)?;
         form.finish()?;
@@ -373,6 +390,10 @@ impl Symbols for Decoder<'_> {
                 0
             }
         }
+    }
+
+    fn return_label(&self) -> Option<u32> {
+        self.returns.last().copied()
     }
 
     fn table(&self, name: &str) -> Option<Vec<String>> {

@@ -19,6 +19,8 @@ pub(crate) trait Symbols {
     fn special(&mut self, special: Special) -> Slot;
     /// The index of a label, as a forward reference.
     fn label(&mut self, name: &str) -> u32;
+    /// The label behind the call whose body is being decoded, if any.
+    fn return_label(&self) -> Option<u32>;
     /// The labels of a `.branchtargets` table.
     fn table(&self, name: &str) -> Option<Vec<String>>;
 }
@@ -298,7 +300,13 @@ impl<'a> Form<'a> {
 
     pub fn src(&mut self, i: usize, ty: Ty) -> Result<Src> {
         let operand = self.operand(i)?;
-        self.src_of(operand, ty)
+        let src = self.src_of(operand, ty)?;
+        match (operand, src) {
+            (ast::Operand::Name(_), Src::Imm(v)) if super::decode::in_local_memory(v).is_some() => {
+                Err(self.unsupported("the address of a parameter of a call is not implemented"))
+            }
+            _ => Ok(src),
+        }
     }
 
     /// A predicate source: register, `!register` or constant; with what it must be xored.
@@ -390,6 +398,11 @@ impl<'a> Form<'a> {
             ast::Operand::Name(name) => Ok(self.symbols.label(name)),
             _ => Err(self.invalid("the target must be a label")),
         }
+    }
+
+    /// Where `ret` leads; none if it ends the thread.
+    pub fn return_label(&self) -> Option<u32> {
+        self.symbols.return_label()
     }
 
     /// The labels of the table named by an operand.

@@ -19,7 +19,7 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     }
 }
 
-const SPACES: [(&str, Space); 9] = [
+const SPACES: [(&str, Space); 10] = [
     ("global", Space::Global),
     ("shared", Space::Shared),
     ("shared::cta", Space::Shared),
@@ -28,6 +28,7 @@ const SPACES: [(&str, Space); 9] = [
     ("local", Space::Local),
     ("param", Space::Param),
     ("param::entry", Space::Param),
+    ("param::func", Space::Param),
     ("generic", Space::Generic),
 ];
 
@@ -120,6 +121,23 @@ impl Load {
             Order::Weak => AccessKind::Load,
             _ => AccessKind::StrongLoad,
         }
+    }
+}
+
+/// Parameters of calls lie in local memory.
+fn in_call(space: Space, addr: Addr) -> (Space, Addr) {
+    match addr.base {
+        Src::Imm(base) if space == Space::Param => match super::decode::in_local_memory(base) {
+            Some(local) => (
+                Space::Local,
+                Addr {
+                    base: Src::Imm(local),
+                    ..addr
+                },
+            ),
+            None => (space, addr),
+        },
+        _ => (space, addr),
     }
 }
 
@@ -217,7 +235,7 @@ fn load(f: &mut Form<'_>) -> Decoded {
     {
         return Err(f.invalid("a register is too narrow for the loaded type"));
     }
-    let addr = f.addr(1)?;
+    let (space, addr) = in_call(space, f.addr(1)?);
     if policy {
         f.src(2, Ty::B64)?;
     }
@@ -293,7 +311,7 @@ fn store(f: &mut Form<'_>) -> Decoded {
     let policy = cache_hints(f);
     let count = vector(f);
     let ty = f.ty()?;
-    let addr = f.addr(0)?;
+    let (space, addr) = in_call(space, f.addr(0)?);
     let srcs = f.srcs(1, ty)?;
     check_vector(f, ty, count, srcs.len())?;
     if policy {

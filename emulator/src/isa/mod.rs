@@ -33,7 +33,7 @@ mod types;
 mod warp;
 mod wgmma;
 
-pub(crate) use decode::{Code, STATIC_SHARED, decode_entry, extent};
+pub(crate) use decode::{Code, Functions, STATIC_SHARED, decode_entry, extent};
 pub(crate) use form::Addr;
 pub(crate) use special::{LaneMask, Special};
 pub(crate) use types::{sign_extend, truncate};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{LoadError, LoadErrorKind};
-use crate::isa::{Code, Src, decode_entry, extent};
+use crate::isa::{Code, Functions, Src, decode_entry, extent};
 use crate::ptx::ast::{self, Operand};
 use crate::ptx::parse;
 
@@ -180,13 +180,17 @@ fn decode(
         });
         param_bytes += bytes;
     }
-    let used = names_in(&entry.body);
+    let functions = functions(unit);
+    let mut used = names_in(&entry.body);
+    for body in functions.values().filter_map(|f| f.body.as_ref()) {
+        used.extend(names_in(body));
+    }
     let shared: Vec<_> = unit
         .variables
         .iter()
         .filter(|v| v.space == "shared" && used.contains(v.name.as_str()))
         .collect();
-    let code = decode_entry(&entry.body, &names, &shared)?;
+    let code = decode_entry(&entry.body, &names, &shared, &functions)?;
     let mut out = Entry {
         name: entry.name.clone(),
         code,
@@ -201,6 +205,18 @@ fn decode(
         .iter()
         .try_for_each(|directive| apply(&mut out, directive))?;
     Ok(out)
+}
+
+/// The functions by name; a body counts more than a prototype.
+fn functions(unit: &ast::Unit) -> Functions<'_> {
+    let mut functions = Functions::new();
+    for function in &unit.functions {
+        let known = functions.entry(function.name.as_str()).or_insert(function);
+        if function.body.is_some() {
+            *known = function;
+        }
+    }
+    functions
 }
 
 /// Performance directives (PTX ISA, 11.4): those that bind the launch are kept.

@@ -9,6 +9,17 @@ pub(crate) struct Unit {
     pub target: String,
     pub variables: Vec<Variable>,
     pub entries: Vec<Entry>,
+    pub functions: Vec<Function>,
+}
+
+/// `.func`.
+#[derive(Clone, Debug)]
+pub(crate) struct Function {
+    pub name: String,
+    pub returns: Vec<Variable>,
+    pub params: Vec<Variable>,
+    /// None for a prototype.
+    pub body: Option<Vec<Statement>>,
 }
 
 /// `.entry`.

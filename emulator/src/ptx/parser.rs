@@ -1,5 +1,7 @@
 //! Tokens to [`Unit`]: a recursive descent over the structure of PTX (PTX ISA, chapters 4 and 5).
 
+mod function;
+
 use super::ast::{
     Address, Directive, Entry, Guard, Instruction, Operand, Registers, Statement, Unit, Variable,
 };
@@ -140,19 +142,18 @@ impl Parser {
             "extern" => {
                 let space = self.dot("a state space")?;
                 if space == "func" {
-                    return Err(SyntaxError::new(
-                        at,
-                        "unsupported: .func (device functions are not implemented)",
-                    ));
+                    unit.functions.push(self.function()?);
+                    return Ok(());
                 }
                 let declared = self.variables(&space, at, true)?;
                 unit.variables.extend(declared);
             }
             "entry" => unit.entries.push(self.entry()?),
-            "func" | "alias" | "callprototype" => {
+            "func" => unit.functions.push(self.function()?),
+            "alias" | "callprototype" => {
                 return Err(SyntaxError::new(
                     at,
-                    format!("unsupported: .{directive} (device functions are not implemented)"),
+                    format!("unsupported: .{directive} is not implemented"),
                 ));
             }
             "file" => self.skip_line(at),
@@ -225,13 +226,7 @@ impl Parser {
 
     fn entry(&mut self) -> Result<Entry> {
         let name = self.word("the name of the entry")?;
-        let mut params = Vec::new();
-        if self.accept('(') {
-            while !self.accept(')') {
-                params.push(self.parameter()?);
-                self.accept(',');
-            }
-        }
+        let params = self.formals()?;
         let mut directives = Vec::new();
         while let Token::Dot(directive) = self.peek().clone() {
             let at = self.at();

@@ -215,8 +215,14 @@ impl Recipe {
         Ok(self)
     }
 
-    /// Runs one data file (`index` in the order of [`Recipe::runs`]) under a schedule and compares all outputs.
-    pub fn run(&self, index: usize, schedule: Schedule) -> Result<Outcome, RunError> {
+    /// Runs one data file (`index` in the order of [`Recipe::runs`]) under a schedule on a
+    /// device of its own, and compares all outputs.
+    pub fn run(
+        &self,
+        index: usize,
+        schedule: Schedule,
+        config: &DeviceConfig,
+    ) -> Result<Outcome, RunError> {
         let Some(run) = self.runs.get(index) else {
             let message = format!(
                 "the recipe has {} runs, not number {index}",
@@ -224,7 +230,7 @@ impl Recipe {
             );
             return Err(Stop::Usage(message).into());
         };
-        let mut device = Device::new(DeviceConfig::default());
+        let mut device = Device::new(config.clone());
         let places = self.allocate(&mut device, &run.data)?;
         let mut launch = self.launch.clone();
         launch.params = self.parameter_block(&places);

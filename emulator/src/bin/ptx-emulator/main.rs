@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use ptx_emulator::recipe::{OpenError, Recipe, RunError};
-use ptx_emulator::{LoadErrorKind, Schedule, Stop};
+use ptx_emulator::{Checks, DeviceConfig, LoadErrorKind, Schedule, Stop};
 use rayon::prelude::*;
 use report::{RecipeResult, RunResult, Verdict};
 
@@ -49,6 +49,9 @@ struct RunArgs {
     /// Only this schedule: eager, lazy or random:SEED (repeatable). A seed replays exactly.
     #[arg(long, value_name = "SCHEDULE", conflicts_with_all = ["schedules", "seed"])]
     schedule: Vec<Named>,
+    /// Only execute and compare: look for no races, missing fences and uninitialised values. Faster.
+    #[arg(long)]
+    no_checks: bool,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -90,9 +93,22 @@ impl RunArgs {
 fn main() -> ExitCode {
     let Command::Run(args) = Cli::parse().command;
     let schedules = args.all_schedules();
+    let config = DeviceConfig {
+        checks: if args.no_checks {
+            Checks::None
+        } else {
+            Checks::All
+        },
+        ..DeviceConfig::default()
+    };
     let mut results = Vec::new();
     for path in &args.recipes {
-        let result = run_recipe(&path.display().to_string(), Recipe::open(path), &schedules);
+        let result = run_recipe(
+            &path.display().to_string(),
+            Recipe::open(path),
+            &schedules,
+            &config,
+        );
         if !args.json {
             print!("{}", report::table(&result));
         }
@@ -109,6 +125,7 @@ fn run_recipe(
     name: &str,
     recipe: Result<Recipe, OpenError>,
     schedules: &[Schedule],
+    config: &DeviceConfig,
 ) -> RecipeResult {
     let mut result = RecipeResult {
         recipe: name.into(),
@@ -116,21 +133,21 @@ fn run_recipe(
         runs: Vec::new(),
     };
     match recipe {
-        Ok(recipe) => result.runs = run_all(&recipe, schedules),
+        Ok(recipe) => result.runs = run_all(&recipe, schedules, config),
         Err(e) => result.error = Some((verdict_of_opening(&e), e.to_string())),
     }
     result
 }
 
 /// Every data file under every schedule, in that order.
-fn run_all(recipe: &Recipe, schedules: &[Schedule]) -> Vec<RunResult> {
+fn run_all(recipe: &Recipe, schedules: &[Schedule], config: &DeviceConfig) -> Vec<RunResult> {
     let names: Vec<&str> = recipe.runs().collect();
     let each = |(index, name): (usize, &&str)| {
         let one = |schedule: &Schedule| RunResult {
             data: name.to_string(),
             schedule: *schedule,
             outcome: recipe
-                .run(index, *schedule)
+                .run(index, *schedule, config)
                 .map_err(|e| (verdict_of_running(&e), e.to_string())),
         };
         schedules.par_iter().map(one).collect::<Vec<_>>()
