@@ -31,7 +31,7 @@ impl From<&Plan> for Workload {
 fn kernel(plan: &Plan) -> Kernel {
     Kernel {
         sms: 1,
-        parameter_bytes: plan.parameters.bytes,
+        parameter_bytes: plan.parameters.parameter_bytes(),
         stages: plan.shared.stages,
         accumulators: plan.tensor.accumulators,
         release_after: None,

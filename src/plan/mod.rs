@@ -102,7 +102,7 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     let k_tail = tiling::has_k_tail(&tilings, choices.k_block);
     let pointers = parameters::pointers(&tilings);
     let constants = table::constants(&tilings, &token_tiles, &shared.stage, pointers, k_tail);
-    let parameters = parameters::layout(&tilings, choices.k_block)?;
+    let parameters = parameters::layout(&tilings, choices.k_block);
     let launch = LaunchShape {
         grid: [schedule.ctas.len() as u32, 1, 1],
         block: [THREADS, 1, 1],
