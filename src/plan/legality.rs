@@ -10,6 +10,12 @@ pub enum Rule {
     SharedMemory,
     /// Accumulators and one K block's scales must fit the columns of tensor memory.
     TensorMemory,
+    /// Token tiles are 16 to 256 wide, in steps of 16, and start at multiples of the target's step.
+    TokenWidth,
+    /// A K block is as long as one of the target's shared-memory layouts is wide.
+    KBlock,
+    /// The epilogue takes 16, 32 or 64 columns at a time.
+    Chunk,
     /// Scale arrays are addressed with 32-bit byte offsets.
     ScaleBytes,
     /// Tensor-map coordinates are signed 32-bit numbers.
@@ -22,6 +28,9 @@ impl Rule {
         match self {
             Rule::SharedMemory => "shared-memory",
             Rule::TensorMemory => "tensor-memory",
+            Rule::TokenWidth => "token-width",
+            Rule::KBlock => "k-block",
+            Rule::Chunk => "chunk",
             Rule::ScaleBytes => "scale-bytes",
             Rule::Coordinates => "coordinates",
         }
@@ -32,6 +41,11 @@ impl Rule {
             Rule::SharedMemory | Rule::TensorMemory => {
                 "choose narrower token tiles or fewer accumulators"
             }
+            Rule::TokenWidth => {
+                "choose a multiple of 16, or of the target's step where a group has several token tiles"
+            }
+            Rule::KBlock => "choose 128, 256 or 512",
+            Rule::Chunk => "choose 16, 32 or 64",
             Rule::ScaleBytes | Rule::Coordinates => {
                 "split the group into several groups of fewer rows"
             }
@@ -83,6 +97,23 @@ pub(super) fn check_sizes(set: &Set) -> Result<(), Illegal> {
                 let detail = format!("group {index} has {scale_bytes} bytes of {operand} scales");
                 return Err(Illegal::new(Rule::ScaleBytes, detail));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Widths for which tiles start where token scales can be addressed.
+pub(super) fn check_widths(set: &Set, widths: &[u32], start_step: u32) -> Result<(), Illegal> {
+    let refuse = |detail| Err(Illegal::new(Rule::TokenWidth, detail));
+    if widths.len() != set.groups.len() {
+        let (given, groups) = (widths.len(), set.groups.len());
+        return refuse(format!("{given} widths for {groups} groups"));
+    }
+    for (index, (group, &width)) in set.groups.iter().zip(widths).enumerate() {
+        let grain = if group.m > width { start_step } else { 16 };
+        if group.m > 0 && (!(16..=256).contains(&width) || width % grain != 0) {
+            let m = group.m;
+            return refuse(format!("group {index} of {m} tokens in tiles of {width}"));
         }
     }
     Ok(())

@@ -9,25 +9,56 @@ use crate::artifact::{
 /// Bytes of one tensor map.
 const MAP_BYTES: u32 = 128;
 
-/// Bytes of the pair of tensor maps of a group: weights, then tokens.
-pub const GROUP_MAP_BYTES: u32 = 2 * MAP_BYTES;
-/// Offset of the tokens' map in the pair.
-pub const TOKEN_MAP: u32 = MAP_BYTES;
 /// Bytes of the three pointers of a group: weight scales, token scales, output.
-pub const GROUP_POINTER_BYTES: u32 = 24;
+const GROUP_POINTER_BYTES: u32 = 24;
 
-/// Offset of the first pointer: they follow the tensor maps.
-pub fn pointers(tilings: &[GroupTiling]) -> u32 {
-    tilings.len() as u32 * GROUP_MAP_BYTES
+/// Where a group's tensor maps and pointers lie in the block, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offsets {
+    /// The weights' map.
+    pub weight_map: u32,
+    /// The map of the tokens of every tile but the last.
+    pub token_map: u32,
+    /// The map of the last tile's tokens: its box has only the rows that exist. The same as `token_map` if the tiles are
+    /// alike.
+    pub last_token_map: u32,
+    /// Weight scales, token scales, output.
+    pub pointers: u32,
 }
 
-/// The block's layout: for tiling i, maps at `i * 256`, pointers at `pointers + i * 24`. What does not fit a kernel's
-/// parameters is a table in device memory.
-pub fn layout(tilings: &[GroupTiling], k_block: u32) -> ParameterBlock {
-    let count = tilings.len() as u32;
-    let pointers = pointers(tilings);
+/// Tensor maps first, group after group; pointers follow.
+pub fn offsets(tilings: &[GroupTiling]) -> Vec<Offsets> {
+    let maps = |t: &GroupTiling| {
+        if t.box_rows() == t.last_box_rows() {
+            2
+        } else {
+            3
+        }
+    };
+    let mut pointers = tilings.iter().map(maps).sum::<u32>() * MAP_BYTES;
+    let mut map = 0;
+    let mut of_group = |tiling| {
+        let weight_map = map;
+        map += maps(tiling) * MAP_BYTES;
+        pointers += GROUP_POINTER_BYTES;
+        Offsets {
+            weight_map,
+            token_map: weight_map + MAP_BYTES,
+            last_token_map: map - MAP_BYTES,
+            pointers: pointers - GROUP_POINTER_BYTES,
+        }
+    };
+    tilings.iter().map(&mut of_group).collect()
+}
+
+/// The block's content. What does not fit a kernel's parameters is a table in device memory.
+pub fn layout(tilings: &[GroupTiling], offsets: &[Offsets], k_block: u32) -> ParameterBlock {
+    let end = offsets
+        .last()
+        .map_or(0, |o| o.pointers + GROUP_POINTER_BYTES);
     // A parameter has at least one byte; a set without tokens launches nothing and reads none of it.
-    let bytes = (pointers + count * GROUP_POINTER_BYTES).max(MAP_BYTES);
+    let bytes = end.max(MAP_BYTES);
+    let groups = || tilings.iter().zip(offsets);
     ParameterBlock {
         location: if bytes > MAX_PARAMETER_BYTES {
             Location::Device
@@ -36,18 +67,18 @@ pub fn layout(tilings: &[GroupTiling], k_block: u32) -> ParameterBlock {
         },
         bytes,
         alignment: MAP_BYTES,
-        tensor_maps: (0u32..)
-            .zip(tilings)
-            .flat_map(|(i, t)| group_maps(i * GROUP_MAP_BYTES, t, k_block))
+        tensor_maps: groups()
+            .flat_map(|(t, o)| group_maps(t, o, k_block))
             .collect(),
-        pointers: (0u32..)
-            .zip(tilings)
-            .flat_map(|(i, t)| group_pointers(pointers + i * GROUP_POINTER_BYTES, t))
+        pointers: groups()
+            .flat_map(|(t, o)| group_pointers(o.pointers, t))
             .collect(),
     }
 }
 
-fn group_maps(offset: u32, tiling: &GroupTiling, k_block: u32) -> [TensorMapSlot; 2] {
+fn group_maps(tiling: &GroupTiling, offsets: &Offsets, k_block: u32) -> Vec<TensorMapSlot> {
+    // A box is one span of the swizzle wide; longer K blocks take several boxes.
+    let span = (k_block / 2).min(128);
     let map = |offset, operand, rows, box_rows| TensorMapSlot {
         offset,
         group: tiling.group,
@@ -56,14 +87,19 @@ fn group_maps(offset: u32, tiling: &GroupTiling, k_block: u32) -> [TensorMapSlot
         element: "u8".to_owned(),
         dims: vec![u64::from(tiling.k / 2), u64::from(rows)],
         strides: vec![u64::from(tiling.k / 2)],
-        tile: vec![k_block / 2, box_rows],
-        swizzle: 128,
+        tile: vec![span, box_rows],
+        swizzle: span,
         l2_promotion: 256,
     };
-    [
-        map(offset, Operand::B, tiling.n, WEIGHT_ROWS),
-        map(offset + TOKEN_MAP, Operand::A, tiling.m, tiling.width),
-    ]
+    let tokens = |offset, box_rows| map(offset, Operand::A, tiling.m, box_rows);
+    let mut maps = vec![
+        map(offsets.weight_map, Operand::B, tiling.n, WEIGHT_ROWS),
+        tokens(offsets.token_map, tiling.box_rows()),
+    ];
+    if offsets.last_token_map != offsets.token_map {
+        maps.push(tokens(offsets.last_token_map, tiling.last_box_rows()));
+    }
+    maps
 }
 
 fn group_pointers(offset: u32, tiling: &GroupTiling) -> [PointerSlot; 3] {

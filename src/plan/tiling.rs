@@ -1,7 +1,7 @@
 //! How the output of each group is cut into tiles.
 //!
 //! A tile is 128 weight rows (the M side of the tensor core's operation) times one *token tile* (its N side). All token
-//! tiles of a group but the last have the same width, so that one tensor map with one box serves the group.
+//! tiles of a group but the last have the same width, so that at most two tensor maps with two boxes serve the group.
 
 use super::{SCALE_ROWS, STEP_K, WEIGHT_ROWS};
 use crate::problem::{Group, Set};
@@ -17,7 +17,7 @@ pub struct GroupTiling {
     pub n: u32,
     /// Length of the sum.
     pub k: u32,
-    /// Tokens in every token tile but the last: the rows of the tensor map's box.
+    /// Tokens in every token tile but the last, which has at most as many.
     pub width: u32,
     /// Tiles along N, of 128 weight rows each.
     pub weight_tiles: u32,
@@ -42,7 +42,24 @@ pub struct TokenTile {
     pub slabs: u32,
 }
 
+impl GroupTiling {
+    /// Rows of the box that fetches the tokens of every tile but the last.
+    pub fn box_rows(&self) -> u32 {
+        box_rows(self.width.min(self.m))
+    }
+
+    /// Rows of the box that fetches the last tile's tokens.
+    pub fn last_box_rows(&self) -> u32 {
+        box_rows((self.m - 1) % self.width + 1)
+    }
+}
+
 impl TokenTile {
+    /// Rows of the box that fetches the tile's tokens.
+    pub fn box_rows(&self) -> u32 {
+        box_rows(self.rows)
+    }
+
     /// The first slab of token scales.
     pub fn first_slab(&self) -> u32 {
         self.first / SCALE_ROWS
@@ -54,20 +71,19 @@ impl TokenTile {
     }
 }
 
-/// Cuts every group that has tokens into token tiles of at most `max_width` rows that start at multiples of `start_step`.
-pub fn tile(
-    set: &Set,
-    k_block: u32,
-    max_width: u32,
-    start_step: u32,
-) -> (Vec<GroupTiling>, Vec<TokenTile>) {
+/// Rows that do not exist are not asked for: what an operation reads there only reaches outputs that are not stored. But
+/// the epilogue converts neighbouring tokens in pairs, so the last one's neighbour is.
+fn box_rows(rows: u32) -> u32 {
+    rows.next_multiple_of(2)
+}
+
+/// Cuts every group that has tokens into token tiles of the width given for it; `widths` has one for each group of the set.
+pub fn tile(set: &Set, k_block: u32, widths: &[u32]) -> (Vec<GroupTiling>, Vec<TokenTile>) {
     let tilings: Vec<GroupTiling> = (0u32..)
         .zip(&set.groups)
-        .filter(|(_, group)| group.m > 0)
-        .map(|(index, group)| {
-            let width = token_width(group.m, max_width, start_step);
-            tile_group(index, group, k_block, width)
-        })
+        .zip(widths)
+        .filter(|((_, group), _)| group.m > 0)
+        .map(|((index, group), &width)| tile_group(index, group, k_block, width))
         .collect();
     let token_tiles = tilings
         .iter()
@@ -90,11 +106,11 @@ fn tile_group(index: u32, group: &Group, k_block: u32, width: u32) -> GroupTilin
     }
 }
 
-/// The even split: as few tiles as the widest allows, all equally wide up to the grain of their starts.
-fn token_width(m: u32, max_width: u32, start_step: u32) -> u32 {
-    let tiles = m.div_ceil(max_width);
+/// The even split of a group's tokens: as few tiles as the widest allows, all equally wide up to the grain of their starts.
+pub fn even_width(m: u32, max_width: u32, start_step: u32) -> u32 {
+    let tiles = m.div_ceil(max_width).max(1);
     let grain = if tiles == 1 { 16 } else { start_step };
-    m.div_ceil(tiles).next_multiple_of(grain)
+    m.div_ceil(tiles).next_multiple_of(grain).max(16)
 }
 
 fn token_tiles(index: usize, tiling: &GroupTiling) -> impl Iterator<Item = TokenTile> {
