@@ -44,7 +44,9 @@ fn kernel(key: &str, version: u32) -> Kernel {
             cluster: [1, 1, 1],
             dynamic_shared: 200_000,
         },
+        schedule: ScheduleFacts::default(),
         parameters: ParameterBlock {
+            location: Location::Parameter,
             bytes: 144,
             alignment: 64,
             tensor_maps: vec![map],

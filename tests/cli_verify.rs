@@ -85,11 +85,11 @@ fn verify_shipped(line: &str) -> serde_json::Value {
 fn contest_and_edge_cases_are_right_under_every_schedule() {
     let schedules = "--schedule eager --schedule lazy --schedule random:1 --schedule random:2";
     let json = verify_shipped(&format!(
-        "shapes/contest-tests.toml shapes/edge.toml {schedules}"
+        "shapes/contest-tests.toml shapes/edge.toml shapes/many-groups.toml {schedules}"
     ));
     let sets = json["sets"].as_array().unwrap();
     assert!(
-        sets.len() >= 20
+        sets.len() >= 22
             && sets
                 .iter()
                 .all(|set| set["runs"].as_array().unwrap().len() == 4)

@@ -58,7 +58,9 @@ fn kernel(body: &str, threads: u32) -> Kernel {
             cluster: [1, 1, 1],
             dynamic_shared: 0,
         },
+        schedule: ScheduleFacts::default(),
         parameters: ParameterBlock {
+            location: Location::Parameter,
             bytes: 64,
             alignment: 64,
             tensor_maps: vec![],
@@ -228,6 +230,7 @@ fn block(map: TensorMapSlot) -> ParameterBlock {
         operand: Operand::C,
     }];
     ParameterBlock {
+        location: Location::Parameter,
         bytes: 136,
         alignment: 64,
         tensor_maps: vec![map],

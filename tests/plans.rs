@@ -1,5 +1,6 @@
 //! Plans and PTX of the shipped shape files, held by reviewed snapshots.
 
+use nvfp4gen::artifact::Location;
 use nvfp4gen::choose::choose;
 use nvfp4gen::emit;
 use nvfp4gen::plan::target::{SM_100A, TARGETS};
@@ -136,13 +137,31 @@ fn generation_is_deterministic_for_every_target() {
 }
 
 #[test]
-fn too_many_groups_break_a_named_rule() {
-    let refusal = |groups| {
+fn what_does_not_fit_the_parameters_is_a_table_in_device_memory() {
+    let kernel = |groups| {
         let set = uniform("crowd", &vec![16; groups], 128, 256);
-        choose(&set, SM_100A).err().map(|e| e.to_string())
+        emit::kernel(&planned(&set, SM_100A)).unwrap()
     };
-    assert_eq!(refusal(117), None);
-    insta::assert_snapshot!(refusal(118).unwrap(), @"rule `parameter-block`: 118 groups with tokens need 33040 bytes of parameters, the limit is 32764; split the set into several sets of fewer groups");
+    let (small, large) = (kernel(117), kernel(118));
+    let (by_value, by_address) = (&small.entry.parameters, &large.entry.parameters);
+    assert_eq!(
+        (by_value.location, by_value.bytes),
+        (Location::Parameter, 32_760)
+    );
+    assert_eq!(
+        (by_address.location, by_address.bytes),
+        (Location::Device, 33_040)
+    );
+    assert_eq!(
+        (by_value.parameter_bytes(), by_address.parameter_bytes()),
+        (32_760, 8)
+    );
+    assert!(!small.ptx.contains("fence.proxy.tensormap"));
+    assert!(
+        large
+            .ptx
+            .contains("fence.proxy.tensormap::generic.acquire.sys")
+    );
 }
 
 /// `generated/` is committed, so that its kernels can be read and used without building anything.

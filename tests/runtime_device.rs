@@ -12,8 +12,8 @@ use std::time::Instant;
 use cudarc::driver::sys;
 use gpu::with_driver;
 use nvfp4gen::artifact::{
-    Kernel as Text, KernelEntry, LaunchShape, Operand, ParameterBlock, PointerSlot, Sizes,
-    TensorMapSlot, store,
+    Kernel as Text, KernelEntry, LaunchShape, Location, Operand, ParameterBlock, PointerSlot,
+    ScheduleFacts, Sizes, TensorMapSlot, store,
 };
 use nvfp4gen::runtime::{
     Buffer, Device, Error, Event, Graph, Kernel, Library, Node, Pointers, Stream,
@@ -76,7 +76,9 @@ fn mix(key: &str, ptx: &str) -> Text {
             // More than a CTA gets without asking.
             dynamic_shared: 64 << 10,
         },
+        schedule: ScheduleFacts::default(),
         parameters: ParameterBlock {
+            location: Location::Parameter,
             bytes: 560,
             alignment: 128,
             tensor_maps: groups.clone().flat_map(maps).collect(),

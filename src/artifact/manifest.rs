@@ -52,7 +52,10 @@ pub struct KernelEntry {
     pub sizes: Sizes,
     /// Grid, block, cluster and dynamic shared memory.
     pub launch: LaunchShape,
-    /// The one by-value kernel parameter.
+    /// What the static schedule expects of the device.
+    #[serde(default)]
+    pub schedule: ScheduleFacts,
+    /// Tensor maps and pointers, and how the kernel gets them.
     pub parameters: ParameterBlock,
 }
 
@@ -86,11 +89,41 @@ pub struct LaunchShape {
     pub dynamic_shared: u32,
 }
 
-/// The parameter block: tensor maps first, raw pointers after them.
+/// What a static schedule expects of the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleFacts {
+    /// The number of SMs that it was balanced for; 0 if it does not matter. On other devices the kernel is right all the
+    /// same, and not as fast as it could be.
+    #[serde(default)]
+    pub tuned_sms: u32,
+    /// Whether CTAs wait for each other, so that all of them must be on the device at the same time.
+    #[serde(default)]
+    pub co_resident: bool,
+}
+
+/// All parameters of a kernel together have at most so many bytes (CUDA 12.1 and later).
+pub const MAX_PARAMETER_BYTES: u32 = 32_764;
+
+/// How a kernel gets its block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Location {
+    /// The block is the kernel's one parameter, passed by value.
+    #[default]
+    Parameter,
+    /// The block is a table in device memory, and the kernel's one parameter its 64-bit address.
+    Device,
+}
+
+/// The block: tensor maps first, raw pointers after them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParameterBlock {
-    /// Size in bytes, at most 32,764.
+    /// How the kernel gets it.
+    #[serde(default)]
+    pub location: Location,
+    /// Size in bytes, at most [`MAX_PARAMETER_BYTES`] where it is a parameter.
     pub bytes: u32,
     /// Alignment of the block in bytes.
     pub alignment: u32,
@@ -153,6 +186,16 @@ pub struct PointerSlot {
     pub group: u32,
     /// The operand it points to.
     pub operand: Operand,
+}
+
+impl ParameterBlock {
+    /// Bytes of the kernel's one parameter: the block, or its address.
+    pub fn parameter_bytes(&self) -> u32 {
+        match self.location {
+            Location::Parameter => self.bytes,
+            Location::Device => size_of::<u64>() as u32,
+        }
+    }
 }
 
 impl Kernel {

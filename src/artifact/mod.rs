@@ -16,7 +16,7 @@ mod text;
 pub use error::StoreError;
 pub use hash::sha256;
 pub use manifest::{
-    Kernel, KernelEntry, LaunchShape, Manifest, Operand, ParameterBlock, PointerSlot, Sizes,
-    TensorMapSlot,
+    Kernel, KernelEntry, LaunchShape, Location, MAX_PARAMETER_BYTES, Manifest, Operand,
+    ParameterBlock, PointerSlot, ScheduleFacts, Sizes, TensorMapSlot,
 };
 pub use store::{Stale, Why};

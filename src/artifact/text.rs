@@ -78,7 +78,9 @@ fn write_entry(out: &mut String, entry: &KernelEntry) {
     line(out, "tensor_memory_columns", &entry.tensor_memory_columns);
     line(out, "sizes", &entry.sizes);
     line(out, "launch", &entry.launch);
+    line(out, "schedule", &entry.schedule);
     out.push_str("\n[kernel.parameters]\n");
+    line(out, "location", &entry.parameters.location);
     line(out, "bytes", &entry.parameters.bytes);
     line(out, "alignment", &entry.parameters.alignment);
     list(out, "tensor_maps", &entry.parameters.tensor_maps);

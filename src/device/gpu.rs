@@ -7,7 +7,7 @@ use ptx_emulator::{
 use super::error::DeviceError;
 use super::layout::{Layout, OPERANDS, Place, operand_name};
 use super::parameters;
-use crate::artifact::{Kernel, Operand};
+use crate::artifact::{Kernel, Location, Operand};
 
 /// Addresses within so many bytes of a buffer are said in its terms.
 const NEAR: u64 = 1 << 16;
@@ -76,14 +76,18 @@ impl<'a> Emulated<'a> {
             let address = |group, operand| {
                 find(&buffers, group as usize, operand).map(|buffer| buffer.address)
             };
-            let parameters = parameters::fill(&entry.parameters, address)?;
+            let block = parameters::fill(&entry.parameters, address)?;
+            let params = match entry.parameters.location {
+                Location::Parameter => block,
+                Location::Device => table(&mut device, &block)?.to_le_bytes().to_vec(),
+            };
             let launch = Launch {
                 entry: entry.function.clone(),
                 grid: entry.launch.grid,
                 block: entry.launch.block,
                 cluster: entry.launch.cluster,
                 dynamic_shared: entry.launch.dynamic_shared,
-                params: parameters,
+                params,
             };
             device
                 .launch(&self.module, &launch, schedule)
@@ -118,6 +122,14 @@ impl<'a> Emulated<'a> {
         }
         Ok(buffers)
     }
+}
+
+/// The block as a table in device memory, aligned as allocations of a driver are.
+fn table(device: &mut Device, block: &[u8]) -> Result<u64, DeviceError> {
+    let address = device.allocate("table", block.len(), 0);
+    let written = device.write(address, block);
+    written.map_err(|stop| stopped(stop, &[]))?;
+    Ok(address)
 }
 
 impl Buffer {

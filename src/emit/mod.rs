@@ -2,7 +2,7 @@
 
 mod sm_100a;
 
-use crate::artifact::{Kernel, KernelEntry, Sizes};
+use crate::artifact::{Kernel, KernelEntry, ScheduleFacts, Sizes};
 use crate::plan::{Plan, TargetPlan};
 use std::fmt;
 
@@ -71,6 +71,10 @@ fn entry(plan: &Plan, key: String) -> KernelEntry {
             weights: plan.set.weights.to_string(),
         },
         launch: plan.launch.clone(),
+        schedule: ScheduleFacts {
+            tuned_sms: plan.target.sms,
+            co_resident: false,
+        },
         parameters: plan.parameters.clone(),
     }
 }

@@ -1,6 +1,7 @@
 //! The sm_100a kernel: the template's fields, filled from the plan.
 
 use super::function_name;
+use crate::artifact::Location;
 use crate::plan::sm_100a::constants::Constants;
 use crate::plan::sm_100a::descriptors::{Swizzle, matrix_high};
 use crate::plan::sm_100a::shared_memory::{SharedMap, Stage};
@@ -28,6 +29,8 @@ struct GroupedGemm<'a> {
     mma_warp: u32,
     block_bytes: u32,
     block_alignment: u32,
+    block_in_memory: bool,
+    block_space: &'static str,
     token_map: u32,
     tables: Tables,
     constants: &'a Constants,
@@ -76,6 +79,11 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         mma_warp: MMA_WARP,
         block_bytes: plan.parameters.bytes,
         block_alignment: plan.parameters.alignment,
+        block_in_memory: plan.parameters.location == Location::Device,
+        block_space: match plan.parameters.location {
+            Location::Parameter => "param",
+            Location::Device => "global",
+        },
         token_map: parameters::TOKEN_MAP,
         tables: Tables::new(plan),
         constants: &kernel.constants,

@@ -32,7 +32,7 @@ impl From<&Plan> for Workload {
 fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
     Kernel {
         sms: 1,
-        parameter_bytes: plan.parameters.bytes,
+        parameter_bytes: plan.parameters.parameter_bytes(),
         stages: inside.shared.stages,
         accumulators: inside.tensor.accumulators,
         release_after: None,

@@ -10,8 +10,6 @@ pub enum Rule {
     SharedMemory,
     /// Accumulators and one K block's scales must fit the columns of tensor memory.
     TensorMemory,
-    /// All parameters of a kernel together are at most 32,764 bytes.
-    ParameterBlock,
     /// Scale arrays are addressed with 32-bit byte offsets.
     ScaleBytes,
     /// Tensor-map coordinates are signed 32-bit numbers.
@@ -24,7 +22,6 @@ impl Rule {
         match self {
             Rule::SharedMemory => "shared-memory",
             Rule::TensorMemory => "tensor-memory",
-            Rule::ParameterBlock => "parameter-block",
             Rule::ScaleBytes => "scale-bytes",
             Rule::Coordinates => "coordinates",
         }
@@ -35,7 +32,6 @@ impl Rule {
             Rule::SharedMemory | Rule::TensorMemory => {
                 "choose narrower token tiles or fewer accumulators"
             }
-            Rule::ParameterBlock => "split the set into several sets of fewer groups",
             Rule::ScaleBytes | Rule::Coordinates => {
                 "split the group into several groups of fewer rows"
             }

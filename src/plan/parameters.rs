@@ -1,13 +1,13 @@
 //! The parameter block: what is left to say at run time (brief, design 4).
 
+use super::WEIGHT_ROWS;
 use super::tiling::GroupTiling;
-use super::{Illegal, Rule, WEIGHT_ROWS};
-use crate::artifact::{Operand, ParameterBlock, PointerSlot, TensorMapSlot};
+use crate::artifact::{
+    Location, MAX_PARAMETER_BYTES, Operand, ParameterBlock, PointerSlot, TensorMapSlot,
+};
 
 /// Bytes of one tensor map.
 const MAP_BYTES: u32 = 128;
-/// The hard limit of a kernel's parameters (CUDA 12.1 and later).
-const MAX_BYTES: u32 = 32_764;
 
 /// Bytes of the pair of tensor maps of a group: weights, then tokens.
 pub const GROUP_MAP_BYTES: u32 = 2 * MAP_BYTES;
@@ -21,19 +21,19 @@ pub fn pointers(tilings: &[GroupTiling]) -> u32 {
     tilings.len() as u32 * GROUP_MAP_BYTES
 }
 
-/// The block's layout: for tiling i, maps at `i * 256`, pointers at `pointers + i * 24`.
-pub fn layout(tilings: &[GroupTiling], k_block: u32) -> Result<ParameterBlock, Illegal> {
+/// The block's layout: for tiling i, maps at `i * 256`, pointers at `pointers + i * 24`. What does not fit a kernel's
+/// parameters is a table in device memory.
+pub fn layout(tilings: &[GroupTiling], k_block: u32) -> ParameterBlock {
     let count = tilings.len() as u32;
     let pointers = pointers(tilings);
     // A parameter has at least one byte; a set without tokens launches nothing and reads none of it.
     let bytes = (pointers + count * GROUP_POINTER_BYTES).max(MAP_BYTES);
-    if bytes > MAX_BYTES {
-        let detail = format!(
-            "{count} groups with tokens need {bytes} bytes of parameters, the limit is {MAX_BYTES}"
-        );
-        return Err(Illegal::new(Rule::ParameterBlock, detail));
-    }
-    Ok(ParameterBlock {
+    ParameterBlock {
+        location: if bytes > MAX_PARAMETER_BYTES {
+            Location::Device
+        } else {
+            Location::Parameter
+        },
         bytes,
         alignment: MAP_BYTES,
         tensor_maps: (0u32..)
@@ -44,7 +44,7 @@ pub fn layout(tilings: &[GroupTiling], k_block: u32) -> Result<ParameterBlock, I
             .zip(tilings)
             .flat_map(|(i, t)| group_pointers(pointers + i * GROUP_POINTER_BYTES, t))
             .collect(),
-    })
+    }
 }
 
 fn group_maps(offset: u32, tiling: &GroupTiling, k_block: u32) -> [TensorMapSlot; 2] {

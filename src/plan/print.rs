@@ -1,6 +1,7 @@
 //! A plan in words, for people and for review.
 
 use super::{Plan, TargetPlan};
+use crate::artifact::Location;
 use std::fmt;
 
 impl Plan {
@@ -84,7 +85,11 @@ impl Plan {
         )?;
         writeln!(
             f,
-            "parameter block: {} bytes, {} maps, {} pointers",
+            "{}: {} bytes, {} maps, {} pointers",
+            match p.location {
+                Location::Parameter => "parameter block",
+                Location::Device => "table in device memory",
+            },
             p.bytes,
             p.tensor_maps.len(),
             p.pointers.len()

@@ -75,7 +75,7 @@ pub(super) fn check(
     let entry = &listed.entry;
     let key = || entry.key.clone();
     let launch = &entry.launch;
-    if listed.schedule.co_resident && launch.grid.iter().product::<u32>() > device.sms {
+    if entry.schedule.co_resident && launch.grid.iter().product::<u32>() > device.sms {
         return Err(Error::Multiprocessors {
             key: key(),
             needs: launch.grid.iter().product(),
@@ -90,7 +90,7 @@ pub(super) fn check(
         });
     }
     let has = device.driver_version;
-    let bytes = entry.parameters.bytes;
+    let bytes = entry.parameters.parameter_bytes();
     if bytes > OLD_PARAMETER_BYTES && has < LARGE_PARAMETERS {
         return Err(Error::ParameterBytes {
             key: key(),
@@ -105,7 +105,7 @@ pub(super) fn check(
             needs,
             has,
         }),
-        _ => Ok(notice(listed.schedule.tuned_sms, device.sms)),
+        _ => Ok(notice(entry.schedule.tuned_sms, device.sms)),
     }
 }
 

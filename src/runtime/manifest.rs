@@ -34,7 +34,6 @@ pub(super) struct TargetLibrary {
 pub(super) struct Listed {
     pub entry: KernelEntry,
     pub cubin: Option<Cubin>,
-    pub schedule: Schedule,
 }
 
 /// Machine code for exactly the target's architecture.
@@ -42,17 +41,6 @@ pub(super) struct Listed {
 pub(super) struct Cubin {
     pub file: String,
     pub sha256: String,
-}
-
-/// What the kernel's static schedule expects.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct Schedule {
-    /// The number of SMs that it was balanced for; 0 if unknown.
-    #[serde(default)]
-    pub tuned_sms: u32,
-    /// Whether CTAs wait for each other, so that all must be on the device at the same time.
-    #[serde(default)]
-    pub co_resident: bool,
 }
 
 impl TargetLibrary {
@@ -150,7 +138,6 @@ fn listed(kernel: toml::Value) -> Result<Listed, String> {
         return Err("`kernel` is not a list of tables".into());
     };
     let cubin: Option<Cubin> = table.remove("cubin").map(take).transpose()?;
-    let schedule: Option<Schedule> = table.remove("schedule").map(take).transpose()?;
     let entry: KernelEntry = take(toml::Value::Table(table))?;
     for file in [Some(&entry.file), cubin.as_ref().map(|c| &c.file)] {
         if file.is_some_and(|name| name.starts_with('.') || name.contains(['/', '\\', '\0'])) {
@@ -160,11 +147,7 @@ fn listed(kernel: toml::Value) -> Result<Listed, String> {
             ));
         }
     }
-    Ok(Listed {
-        entry,
-        cubin,
-        schedule: schedule.unwrap_or_default(),
-    })
+    Ok(Listed { entry, cubin })
 }
 
 fn take<'de, T: Deserialize<'de>>(value: toml::Value) -> Result<T, String> {

@@ -73,7 +73,7 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     let pointers = parameters::pointers(&tilings);
     let (constants, table) =
         constants::constants(&tilings, &token_tiles, &shared.stage, pointers, k_tail);
-    let parameters = parameters::layout(&tilings, choices.k_block)?;
+    let parameters = parameters::layout(&tilings, choices.k_block);
     let launch = LaunchShape {
         grid: [schedule.ctas.len() as u32, 1, 1],
         block: [THREADS, 1, 1],
