@@ -88,6 +88,7 @@ impl<'a> Emulated<'a> {
                 cluster: entry.launch.cluster,
                 dynamic_shared: entry.launch.dynamic_shared,
                 params,
+                programmatic: false,
             };
             device
                 .launch(&self.module, &launch, schedule)
