@@ -39,12 +39,12 @@ fn candidates(set: &Set, target: &Target) -> Vec<Choices> {
         let width =
             |g: &crate::problem::Group| tiling::even_width(g.m, max_width, target.token_start_step);
         let widths: Vec<u32> = set.groups.iter().map(width).collect();
-        for order in Order::ALL {
+        for order in [Order::Columns, Order::Balanced] {
             for ctas in cta_counts(set, &widths, target) {
                 let choices = Choices {
                     k_block: 256,
                     widths: widths.clone(),
-                    accumulators: 4,
+                    accumulators: 2,
                     order,
                     ctas,
                     chunk: 32,

@@ -220,6 +220,7 @@ impl Machine {
             cluster: [1; 3],
             dynamic_shared: 0,
             params: table.to_le_bytes().to_vec(),
+            programmatic: false,
         };
         let ran = device.launch(&code.module, &launch, Schedule::Eager);
         let found = ran.and_then(|_| device.read(table, code.globals.len() * 8));
@@ -244,6 +245,7 @@ impl Machine {
             cluster: launch.shape.cluster_of(entry),
             dynamic_shared: launch.shape.shared,
             params: launch.params.bytes.to_vec(),
+            programmatic: false,
         };
         let schedule = self.schedule();
         let module = &launch.function.instance.code.module;
