@@ -12,7 +12,7 @@ use super::launch::Launch;
 use super::manifest::{Listed, TargetLibrary};
 use super::module::{Function, Module, Refusal};
 use super::tensor_map;
-use crate::artifact::{KernelEntry, StoreError};
+use crate::artifact::{KernelEntry, Location, StoreError};
 
 /// A loaded kernel. Clones share it; it is unloaded with the last of them and of their launches and graphs, which must
 /// not be before its work is done.
@@ -110,6 +110,13 @@ impl Kernel {
     /// Whether it may be launched with programmatic dependence: see [`Launch::set_programmatic`].
     pub fn is_programmatic(&self) -> bool {
         self.loaded.programmatic
+    }
+
+    /// Whether the set has so many groups (more than 117 with tokens) that the addresses are not a parameter of the
+    /// kernel but a table in device memory. A launch allocates up to eight of them, as needed, writes one only if an
+    /// address has changed, and waits, when it is dropped, for the work that reads them.
+    pub fn uses_table(&self) -> bool {
+        self.loaded.entry.parameters.location == Location::Device
     }
 
     /// Tensor maps whose address has to be replaced by a driver call in each bind, because how the driver lays them out

@@ -49,6 +49,7 @@ mod missing;
 mod module;
 mod pointers;
 mod stream;
+mod table;
 mod tensor_map;
 
 pub use checks::Notice;
