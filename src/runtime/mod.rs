@@ -43,7 +43,6 @@ mod graph;
 mod kernel;
 mod launch;
 mod library;
-mod manifest;
 mod memory;
 mod missing;
 mod module;
