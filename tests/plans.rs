@@ -60,7 +60,7 @@ fn ptx_of_a_set_where_everything_differs() {
 
 fn guards(set: &Set) -> usize {
     let plan = planned(set, SM_100A);
-    plan.constants.table.columns.len()
+    plan.table.columns.len()
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! that is fetched twice costs more than anything an accumulator can hide. Ties go to the candidate that overlaps the
 //! epilogue with the next tile.
 
-use crate::plan::{Choices, Illegal, Plan, Target, plan};
+use crate::plan::sm_100a::{Choices, plan};
+use crate::plan::{Illegal, Plan, Target};
 use crate::problem::Set;
 use std::cmp::Reverse;
 
@@ -16,7 +17,7 @@ pub fn choose(set: &Set, target: Target) -> Result<Plan, Illegal> {
     let mut plans = Vec::new();
     let mut refused = None;
     for (max_width, accumulators) in CANDIDATES {
-        let choices = Choices {
+        let mut choices = Choices {
             k_block: 256,
             max_width,
             accumulators,
@@ -25,32 +26,28 @@ pub fn choose(set: &Set, target: Target) -> Result<Plan, Illegal> {
             chunk: 32,
         };
         match plan(set, target, choices) {
-            Ok(plan) => plans.push(balanced(set, plan)?),
+            Ok(made) => {
+                choices.ctas = balanced(&made);
+                plans.push((accumulators, plan(set, target, choices)?));
+            }
             Err(illegal) => refused = Some(illegal),
         }
     }
     let best = plans
         .into_iter()
-        .min_by_key(|p| (loaded_bytes(p), Reverse(p.choices.accumulators)));
+        .min_by_key(|(accumulators, plan)| (loaded_bytes(plan), Reverse(*accumulators)));
     match (best, refused) {
-        (Some(plan), _) => Ok(plan),
+        (Some((_, plan)), _) => Ok(plan),
         (None, Some(illegal)) => Err(illegal),
         (None, None) => unreachable!("the list of candidates is not empty"),
     }
 }
 
 /// As many CTAs as finish at the same time: with 256 tiles on 148 SMs every CTA of 128 has two, none waits for another.
-fn balanced(set: &Set, made: Plan) -> Result<Plan, Illegal> {
-    let tiles = made.schedule.tiles.len() as u32;
-    let waves = tiles.div_ceil(made.target.sms).max(1);
-    plan(
-        set,
-        made.target,
-        Choices {
-            ctas: tiles.div_ceil(waves),
-            ..made.choices
-        },
-    )
+fn balanced(plan: &Plan) -> u32 {
+    let tiles = plan.schedule.tiles.len() as u32;
+    let waves = tiles.div_ceil(plan.target.sms).max(1);
+    tiles.div_ceil(waves)
 }
 
 /// Bytes of operands and scales that all tiles together request.

@@ -3,7 +3,7 @@
 mod sm_100a;
 
 use crate::artifact::{Kernel, KernelEntry, ScheduleFacts, Sizes};
-use crate::plan::Plan;
+use crate::plan::{Plan, TargetPlan};
 use std::fmt;
 
 /// A template failed to render.
@@ -28,7 +28,10 @@ impl std::error::Error for EmitError {}
 /// Renders the kernel of a plan and describes it for the manifest.
 pub fn kernel(plan: &Plan) -> Result<Kernel, EmitError> {
     let key = plan.set.key();
-    let ptx = sm_100a::render(plan).map_err(|source| EmitError {
+    let rendered = match &plan.kernel {
+        TargetPlan::Sm100a(kernel) => sm_100a::render(plan, kernel),
+    };
+    let ptx = rendered.map_err(|source| EmitError {
         key: key.clone(),
         source,
     })?;
@@ -45,6 +48,9 @@ pub fn function_name(key: &str) -> String {
 }
 
 fn entry(plan: &Plan, key: String) -> KernelEntry {
+    let (stages, tensor_memory_columns) = match &plan.kernel {
+        TargetPlan::Sm100a(kernel) => (kernel.shared.stages, kernel.tensor.columns),
+    };
     let sizes =
         |size: fn(&crate::problem::Group) -> u32| plan.set.groups.iter().map(size).collect();
     KernelEntry {
@@ -55,8 +61,8 @@ fn entry(plan: &Plan, key: String) -> KernelEntry {
         key,
         ptx_version: plan.target.ptx_version.to_owned(),
         tiles: plan.schedule.tiles.len() as u32,
-        stages: plan.shared.stages,
-        tensor_memory_columns: plan.tensor.columns,
+        stages,
+        tensor_memory_columns,
         sizes: Sizes {
             m: sizes(|g| g.m),
             n: sizes(|g| g.n),

@@ -2,11 +2,13 @@
 
 use super::function_name;
 use crate::artifact::Location;
-use crate::plan::descriptors::{Swizzle, matrix_high};
-use crate::plan::shared_memory::{SharedMap, Stage};
-use crate::plan::table::{Constant, Constants};
-use crate::plan::tensor_memory::TensorMemory;
-use crate::plan::{EPILOGUE_WARPS, LOAD_WARP, MMA_WARP, Plan, THREADS, parameters, steps, tiling};
+use crate::plan::sm_100a::constants::Constants;
+use crate::plan::sm_100a::descriptors::{Swizzle, matrix_high};
+use crate::plan::sm_100a::shared_memory::{SharedMap, Stage};
+use crate::plan::sm_100a::tensor_memory::TensorMemory;
+use crate::plan::sm_100a::{EPILOGUE_WARPS, Kernel, LOAD_WARP, MMA_WARP, THREADS, steps};
+use crate::plan::table::Constant;
+use crate::plan::{Plan, parameters, tiling};
 use askama::Template;
 
 #[derive(Template)]
@@ -54,11 +56,11 @@ struct GroupedGemm<'a> {
 }
 
 /// Renders the kernel.
-pub fn render(plan: &Plan) -> Result<String, askama::Error> {
+pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
     let key = plan.set.key();
-    let uneven_slabs = matches!(plan.constants.slabs, Constant::Column(_));
-    let k_tail = tiling::has_k_tail(&plan.tilings, plan.choices.k_block);
-    let (shared, chunk) = (&plan.shared, plan.choices.chunk);
+    let uneven_slabs = matches!(kernel.constants.slabs, Constant::Column(_));
+    let k_tail = tiling::has_k_tail(&plan.tilings, kernel.choices.k_block);
+    let (shared, chunk) = (&kernel.shared, kernel.choices.chunk);
     let registers = |name: &str| {
         (0..chunk / 2)
             .map(|i| format!("%{name}{i}"))
@@ -84,19 +86,19 @@ pub fn render(plan: &Plan) -> Result<String, askama::Error> {
         },
         token_map: parameters::TOKEN_MAP,
         tables: Tables::new(plan),
-        constants: &plan.constants,
+        constants: &kernel.constants,
         shared,
         full_to_empty: shared.empty - shared.full,
         accumulator_full_to_empty: shared.accumulator_empty - shared.accumulator_full,
         stage: &shared.stage,
-        tensor: &plan.tensor,
-        barriers: barriers(shared, &plan.tensor),
-        slabs: slabs(&shared.stage, plan),
+        tensor: &kernel.tensor,
+        barriers: barriers(shared, &kernel.tensor),
+        slabs: slabs(&shared.stage, kernel),
         uneven_slabs,
-        steps: plan
+        steps: kernel
             .steps
             .iter()
-            .map(|step| Step::new(step, k_tail, plan))
+            .map(|step| Step::new(step, k_tail, kernel))
             .collect(),
         k_tail,
         operand_high: format!("{:#010x}", matrix_high(1024, Swizzle::Bytes128)),
@@ -130,13 +132,7 @@ impl Tables {
         let (space, load) = plan.table_space();
         let tables = plan.tables();
         let words = |lines: &[Vec<u32>]| lines.iter().map(Vec::len).sum();
-        let columns: Vec<_> = plan
-            .constants
-            .table
-            .columns
-            .iter()
-            .map(|c| c.name)
-            .collect();
+        let columns: Vec<_> = plan.table.columns.iter().map(|c| c.name).collect();
         Tables {
             space,
             load,
@@ -234,11 +230,11 @@ impl Slab {
     }
 }
 
-fn slabs(stage: &Stage, plan: &Plan) -> Vec<Slab> {
+fn slabs(stage: &Stage, kernel: &Kernel) -> Vec<Slab> {
     let slab = |index| Slab {
         index,
         offset: stage.token_scales + index * stage.slab_bytes,
-        guard: if plan.slab_is_optional(index) {
+        guard: if kernel.slab_is_optional(index) {
             format!("@%slab{index} ")
         } else {
             String::new()
@@ -263,9 +259,9 @@ struct ScaleCopy<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn new(step: &'a steps::Step, k_tail: bool, plan: &Plan) -> Self {
+    fn new(step: &'a steps::Step, k_tail: bool, kernel: &Kernel) -> Self {
         let optional = k_tail && step.index > 0;
-        let copy = |copy: &'a steps::ScaleCopy| ScaleCopy::new(copy, step.index, optional, plan);
+        let copy = |copy: &'a steps::ScaleCopy| ScaleCopy::new(copy, step.index, optional, kernel);
         Step {
             step,
             guard: if optional {
@@ -283,8 +279,8 @@ impl<'a> Step<'a> {
 }
 
 impl<'a> ScaleCopy<'a> {
-    fn new(copy: &'a steps::ScaleCopy, step: u32, optional_step: bool, plan: &Plan) -> Self {
-        let predicate = match (plan.slab_is_optional(copy.slab), optional_step) {
+    fn new(copy: &'a steps::ScaleCopy, step: u32, optional_step: bool, kernel: &Kernel) -> Self {
+        let predicate = match (kernel.slab_is_optional(copy.slab), optional_step) {
             (false, false) => String::new(),
             (true, false) => format!("%slab{}", copy.slab),
             (false, true) => format!("%step{step}"),
@@ -297,7 +293,7 @@ impl<'a> ScaleCopy<'a> {
         };
         ScaleCopy {
             copy,
-            joint: plan.slab_is_optional(copy.slab) && optional_step,
+            joint: kernel.slab_is_optional(copy.slab) && optional_step,
             predicate,
             guard,
         }

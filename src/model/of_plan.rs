@@ -3,7 +3,7 @@
 use super::workload::{Kernel, Mma, Operand, Reduction, Stream, Tile, Worker, Workload};
 use crate::plan::schedule::Tile as Scheduled;
 use crate::plan::tiling::{GroupTiling, TokenTile};
-use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS};
+use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, TargetPlan, WEIGHT_ROWS, sm_100a};
 
 /// Bytes of one operand row in one K = 64 step.
 const STEP_BYTES: u32 = STEP_K / 2;
@@ -11,7 +11,8 @@ const STEP_BYTES: u32 = STEP_K / 2;
 impl From<&Plan> for Workload {
     fn from(plan: &Plan) -> Workload {
         let chunks = Chunks::new(plan);
-        let tile = |scheduled: &Scheduled| tile(plan, &chunks, scheduled);
+        let TargetPlan::Sm100a(inside) = &plan.kernel;
+        let tile = |scheduled: &Scheduled| tile(plan, inside, &chunks, scheduled);
         let workers = plan.schedule.ctas.iter().map(|range| Worker {
             tiles: plan.schedule.tiles[range.start as usize..range.end as usize]
                 .iter()
@@ -22,20 +23,20 @@ impl From<&Plan> for Workload {
             name: plan.set.name.clone(),
             chunks: chunks.count,
             workers: workers.collect(),
-            kernel: kernel(plan),
+            kernel: kernel(plan, inside),
         }
     }
 }
 
 /// What the template does: one CTA multiplies, barriers and tensor memory are ready before any warp takes up its role.
-fn kernel(plan: &Plan) -> Kernel {
+fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
     Kernel {
         sms: 1,
         parameter_bytes: plan.parameters.parameter_bytes(),
-        stages: plan.shared.stages,
-        accumulators: plan.tensor.accumulators,
+        stages: inside.shared.stages,
+        accumulators: inside.tensor.accumulators,
         release_after: None,
-        slice: plan.choices.chunk,
+        slice: inside.choices.chunk,
         unconditional_start: false,
         allocate_first: true,
         prefetch_maps: false,
@@ -44,11 +45,11 @@ fn kernel(plan: &Plan) -> Kernel {
     }
 }
 
-fn tile(plan: &Plan, chunks: &Chunks, scheduled: &Scheduled) -> Tile {
+fn tile(plan: &Plan, inside: &sm_100a::Kernel, chunks: &Chunks, scheduled: &Scheduled) -> Tile {
     let token_tile = &plan.token_tiles[scheduled.token_tile];
     let tiling = &plan.tilings[token_tile.tiling];
     let weight_rows = WEIGHT_ROWS.min(tiling.n - scheduled.weight_tile * WEIGHT_ROWS);
-    let steps = plan.choices.k_block / STEP_K;
+    let steps = inside.choices.k_block / STEP_K;
     let weights = chunks.weights[token_tile.tiling] + scheduled.weight_tile * tiling.k_blocks;
     let tokens = chunks.tokens[scheduled.token_tile];
     let streams = vec![
@@ -71,20 +72,17 @@ fn tile(plan: &Plan, chunks: &Chunks, scheduled: &Scheduled) -> Tile {
         copies: 3 + token_tile.slabs,
         mma: Mma {
             rows: WEIGHT_ROWS,
+            // The epilogue reads whole chunks.
             columns: token_tile.width,
             ctas: 1,
         },
         mmas: 1,
         scale_copies: 1 + token_tile.slabs,
-        columns: columns(plan, token_tile),
+        // The epilogue reads whole chunks.
+        columns: token_tile.rows.next_multiple_of(inside.choices.chunk),
         store_bytes: token_tile.rows * weight_rows * plan.set.output.bytes() as u32,
         sum: None,
     }
-}
-
-/// The epilogue reads whole chunks.
-fn columns(plan: &Plan, token_tile: &TokenTile) -> u32 {
-    token_tile.rows.next_multiple_of(plan.choices.chunk)
 }
 
 /// Rows that do not exist are not fetched; slabs of scales are whole.

@@ -1,19 +1,20 @@
 //! One set on one target: everything that the emitter writes down, as plain printable data.
 //!
-//! A plan is made from a set, a target and a handful of [`Choices`]; which choices are best is not known here. Every
-//! reason for which choices cannot be planned is a [`Rule`] with a name.
+//! A plan is made from a set, a target and a handful of choices; which choices are best is not known here. Every reason
+//! for which choices cannot be planned is a [`Rule`] with a name.
+//!
+//! What all targets share is in this module: how outputs are cut into tiles, who computes which, the constant tables, the
+//! parameter block. Each target has a module of its own for its choices, its memories and the planning itself; see
+//! [`sm_100a::plan`].
 
-pub mod descriptors;
 mod legality;
 pub mod parameters;
 mod print;
 pub mod schedule;
-pub mod shared_memory;
-pub mod steps;
+pub mod sm_100a;
 pub mod table;
 mod tables;
 pub mod target;
-pub mod tensor_memory;
 pub mod tiling;
 
 pub use legality::{Illegal, Rule};
@@ -22,45 +23,17 @@ pub use target::Target;
 use crate::artifact::{LaunchShape, ParameterBlock};
 use crate::problem::Set;
 use schedule::Schedule;
-use shared_memory::{SharedMap, Stage};
-use steps::Step;
-use table::Constants;
-use tensor_memory::TensorMemory;
+use table::Table;
 use tiling::{GroupTiling, TokenTile};
 
-/// Weight rows of a tile: the M of one tensor-core operation.
+/// Weight rows of a tile.
 pub const WEIGHT_ROWS: u32 = 128;
-/// K of one tensor-core operation of kind mxf4nvf4.
+/// The grain of K: the K of one tensor-core operation of kind mxf4nvf4, and of one block of scales.
 pub const STEP_K: u32 = 64;
 /// Rows of a blocked scale slab.
 pub const SCALE_ROWS: u32 = 128;
 /// Bytes of one 128 x 4 block of scales: one slab, one K = 64 step.
 pub const SCALE_BLOCK_BYTES: u32 = 512;
-/// Warps of the epilogue: each may touch only its own 32 lanes of tensor memory (brief, 2.1).
-pub const EPILOGUE_WARPS: u32 = 4;
-/// The warp that issues loads.
-pub const LOAD_WARP: u32 = 4;
-/// The warp that issues scale copies and MMAs, and owns the tensor memory.
-pub const MMA_WARP: u32 = 5;
-/// Threads of a CTA.
-pub const THREADS: u32 = 192;
-
-/// The free choices of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choices {
-    /// K elements in a stage.
-    pub k_block: u32,
-    /// Widest token tile.
-    pub max_width: u32,
-    /// Accumulators in tensor memory: two let one tile's epilogue overlap the next tile's MMAs.
-    pub accumulators: u32,
-    /// Most CTAs to launch.
-    pub ctas: u32,
-    /// CTAs of a cluster.
-    pub cluster: u32,
-    /// Accumulator columns that the epilogue handles at a time.
-    pub chunk: u32,
-}
 
 /// One set on one target.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,58 +42,25 @@ pub struct Plan {
     pub set: Set,
     /// The target.
     pub target: Target,
-    /// The choices that led here.
-    pub choices: Choices,
     /// The groups that have tokens.
     pub tilings: Vec<GroupTiling>,
     /// Their token tiles.
     pub token_tiles: Vec<TokenTile>,
     /// Who computes what.
     pub schedule: Schedule,
-    /// Shared memory.
-    pub shared: SharedMap,
-    /// Tensor memory.
-    pub tensor: TensorMemory,
-    /// The K = 64 steps of a stage.
-    pub steps: Vec<Step>,
-    /// What the code must know of each token tile.
-    pub constants: Constants,
+    /// What differs from one token tile to the next.
+    pub table: Table,
     /// The launch's parameter.
     pub parameters: ParameterBlock,
     /// Grid, block, cluster, dynamic shared memory.
     pub launch: LaunchShape,
+    /// The kernel's insides.
+    pub kernel: TargetPlan,
 }
 
-/// Makes the plan, or says which rule the choices break.
-pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal> {
-    legality::check_sizes(set)?;
-    let (tilings, token_tiles) = tiling::tile(set, &target, &choices);
-    let schedule = schedule::schedule(&tilings, &token_tiles, &choices);
-    let shared = shared_memory::map(&tilings, &token_tiles, &target, &choices)?;
-    let tensor = tensor_memory::map(&token_tiles, &target, &choices)?;
-    let steps = steps::steps(&shared.stage, &tensor, &choices);
-    let k_tail = tiling::has_k_tail(&tilings, choices.k_block);
-    let pointers = parameters::pointers(&tilings);
-    let constants = table::constants(&tilings, &token_tiles, &shared.stage, pointers, k_tail);
-    let parameters = parameters::layout(&tilings, choices.k_block);
-    let launch = LaunchShape {
-        grid: [schedule.ctas.len() as u32, 1, 1],
-        block: [THREADS, 1, 1],
-        cluster: [choices.cluster, 1, 1],
-        dynamic_shared: shared.bytes,
-    };
-    Ok(Plan {
-        set: set.clone(),
-        target,
-        choices,
-        tilings,
-        token_tiles,
-        schedule,
-        shared,
-        tensor,
-        steps,
-        constants,
-        parameters,
-        launch,
-    })
+/// What a plan holds for its target alone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TargetPlan {
+    /// Blackwell: tensor memory and block-scaled MMAs.
+    Sm100a(sm_100a::Kernel),
 }

@@ -1,21 +1,18 @@
 //! A plan in words, for people and for review.
 
-use super::Plan;
+use super::{Plan, TargetPlan};
 use crate::artifact::Location;
 use std::fmt;
 
 impl Plan {
     /// The plan in one line.
     pub fn summary(&self) -> String {
-        let s = &self.shared;
+        let TargetPlan::Sm100a(kernel) = &self.kernel;
         format!(
-            "tiles: {}, CTAs: {}, stages: {} of {} bytes, accumulators: {} of {} columns",
+            "tiles: {}, CTAs: {}, {}",
             self.schedule.tiles.len(),
             self.schedule.ctas.len(),
-            s.stages,
-            s.stage.bytes,
-            self.tensor.accumulators,
-            self.tensor.pitch
+            kernel.summary()
         )
     }
 }
@@ -26,7 +23,9 @@ impl fmt::Display for Plan {
         writeln!(f, "key {}", self.set.key())?;
         self.print_tiles(f)?;
         self.print_schedule(f)?;
-        self.print_memories(f)?;
+        match &self.kernel {
+            TargetPlan::Sm100a(kernel) => kernel.print_memories(f)?,
+        }
         self.print_launch(f)
     }
 }
@@ -72,60 +71,9 @@ impl Plan {
         )
     }
 
-    fn print_memories(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (s, t) = (&self.shared, &self.tensor);
-        writeln!(f, "shared memory: {} bytes", s.bytes)?;
-        writeln!(
-            f,
-            "  {:>6}  stages: {} of {} bytes",
-            0, s.stages, s.stage.bytes
-        )?;
-        writeln!(f, "          weights 0, tokens {}", s.stage.tokens)?;
-        writeln!(
-            f,
-            "          weight scales {}, token scales {}",
-            s.stage.weight_scales, s.stage.token_scales
-        )?;
-        writeln!(
-            f,
-            "  {:>6}  staging, {} bytes a warp",
-            s.staging, s.staging_bytes
-        )?;
-        writeln!(f, "  {:>6}  barriers: stage full", s.full)?;
-        writeln!(f, "  {:>6}  barriers: stage empty", s.empty)?;
-        writeln!(f, "  {:>6}  barriers: accumulator full", s.accumulator_full)?;
-        writeln!(
-            f,
-            "  {:>6}  barriers: accumulator empty",
-            s.accumulator_empty
-        )?;
-        writeln!(f, "tensor memory: {} columns", t.columns)?;
-        writeln!(
-            f,
-            "  {:>6}  accumulators: {} of {} columns",
-            0, t.accumulators, t.pitch
-        )?;
-        writeln!(
-            f,
-            "  {:>6}  weight scales, {} columns a step",
-            t.weight_scales, t.weight_scale_step
-        )?;
-        writeln!(
-            f,
-            "  {:>6}  token scales, {} columns a step",
-            t.token_scales, t.token_scale_step
-        )
-    }
-
     fn print_launch(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (l, p) = (&self.launch, &self.parameters);
-        let columns: Vec<_> = self
-            .constants
-            .table
-            .columns
-            .iter()
-            .map(|c| c.name)
-            .collect();
+        let columns: Vec<_> = self.table.columns.iter().map(|c| c.name).collect();
         writeln!(
             f,
             "table: {}",

@@ -1,6 +1,5 @@
 //! Which CTA computes which tiles, in which order. Static: the kernel reads it from a constant table.
 
-use super::Choices;
 use super::tiling::{GroupTiling, TokenTile};
 use std::ops::Range;
 
@@ -24,7 +23,7 @@ pub struct Schedule {
 
 /// Cuts the list of tiles into runs of equal length. The list runs over groups, then weight tiles, then token tiles,
 /// so that a CTA stays in its group and on its weight rows as long as it can.
-pub fn schedule(tilings: &[GroupTiling], token_tiles: &[TokenTile], choices: &Choices) -> Schedule {
+pub fn schedule(tilings: &[GroupTiling], token_tiles: &[TokenTile], ctas: u32) -> Schedule {
     let mut tiles = Vec::new();
     for (index, tiling) in tilings.iter().enumerate() {
         let of_group = || {
@@ -41,7 +40,7 @@ pub fn schedule(tilings: &[GroupTiling], token_tiles: &[TokenTile], choices: &Ch
             }));
         }
     }
-    let ctas = split(tiles.len() as u32, choices.ctas);
+    let ctas = split(tiles.len() as u32, ctas);
     Schedule { tiles, ctas }
 }
 

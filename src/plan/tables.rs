@@ -1,7 +1,6 @@
 //! The constant tables that the kernel walks: CTAs to tiles, tiles to token tiles, token tiles to constants.
 
 use super::Plan;
-use super::table::Constant;
 
 /// The three tables, one inner list a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +19,7 @@ const CONSTANT_BYTES: usize = 65_536;
 impl Plan {
     /// The tables' content. A table that would be empty has one line of zeros, since PTX knows no empty arrays.
     pub fn tables(&self) -> Tables {
-        let record_bytes = self.constants.table.record_bytes();
+        let record_bytes = self.table.record_bytes();
         let tile = |tile: &super::schedule::Tile| {
             [
                 tile.token_tile as u32 * record_bytes,
@@ -41,7 +40,7 @@ impl Plan {
             .iter()
             .map(|r| of_cta(r).iter().flat_map(tile).collect())
             .collect();
-        let columns = &self.constants.table.columns;
+        let columns = &self.table.columns;
         let record = |i: usize| columns.iter().map(|c| c.values[i]).collect::<Vec<_>>();
         let token_tiles = (0..self.token_tiles.len())
             .map(record)
@@ -58,19 +57,11 @@ impl Plan {
     pub fn table_space(&self) -> (&'static str, &'static str) {
         let words = 2 * self.schedule.ctas.len()
             + 2 * self.schedule.tiles.len()
-            + self.token_tiles.len() * self.constants.table.columns.len();
+            + self.token_tiles.len() * self.table.columns.len();
         if 4 * words.max(6) <= CONSTANT_BYTES {
             (".const", "ld.const")
         } else {
             (".global", "ld.global.nc")
-        }
-    }
-
-    /// Whether some tile lacks this slab of token scales.
-    pub fn slab_is_optional(&self, slab: u32) -> bool {
-        match self.constants.slabs {
-            Constant::Immediate(_) => false,
-            Constant::Column(_) => self.token_tiles.iter().any(|t| t.slabs <= slab),
         }
     }
 }

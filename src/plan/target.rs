@@ -15,8 +15,6 @@ pub struct Target {
     pub sms: u32,
     /// Shared memory that one CTA can have, in bytes.
     pub shared_bytes: u32,
-    /// Columns of tensor memory of an SM.
-    pub tensor_columns: u32,
     /// Token tiles of a group start at multiples of this many rows.
     ///
     /// The scale of row r sits in lane r % 32 of tensor memory and `tcgen05.cp` cannot shift across lanes, so the step
@@ -33,7 +31,6 @@ pub const SM_100A: Target = Target {
     ptx_version: "8.7",
     sms: 148,
     shared_bytes: 232_448,
-    tensor_columns: 512,
     token_start_step: 64,
 };
 

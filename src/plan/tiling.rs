@@ -3,8 +3,7 @@
 //! A tile is 128 weight rows (the M side of the tensor core's operation) times one *token tile* (its N side). All token
 //! tiles of a group but the last have the same width, so that one tensor map with one box serves the group.
 
-use super::{Choices, SCALE_ROWS, STEP_K, WEIGHT_ROWS};
-use crate::plan::target::Target;
+use super::{SCALE_ROWS, STEP_K, WEIGHT_ROWS};
 use crate::problem::{Group, Set};
 
 /// One group that has tokens. Groups with M = 0 have no tiles, no tensor maps and no pointers.
@@ -55,12 +54,20 @@ impl TokenTile {
     }
 }
 
-/// Cuts every group that has tokens.
-pub fn tile(set: &Set, target: &Target, choices: &Choices) -> (Vec<GroupTiling>, Vec<TokenTile>) {
+/// Cuts every group that has tokens into token tiles of at most `max_width` rows that start at multiples of `start_step`.
+pub fn tile(
+    set: &Set,
+    k_block: u32,
+    max_width: u32,
+    start_step: u32,
+) -> (Vec<GroupTiling>, Vec<TokenTile>) {
     let tilings: Vec<GroupTiling> = (0u32..)
         .zip(&set.groups)
         .filter(|(_, group)| group.m > 0)
-        .map(|(index, group)| tile_group(index, group, target, choices))
+        .map(|(index, group)| {
+            let width = token_width(group.m, max_width, start_step);
+            tile_group(index, group, k_block, width)
+        })
         .collect();
     let token_tiles = tilings
         .iter()
@@ -70,27 +77,23 @@ pub fn tile(set: &Set, target: &Target, choices: &Choices) -> (Vec<GroupTiling>,
     (tilings, token_tiles)
 }
 
-fn tile_group(index: u32, group: &Group, target: &Target, choices: &Choices) -> GroupTiling {
+fn tile_group(index: u32, group: &Group, k_block: u32, width: u32) -> GroupTiling {
     GroupTiling {
         group: index,
         m: group.m,
         n: group.n,
         k: group.k,
-        width: token_width(group.m, target, choices),
+        width,
         weight_tiles: group.n.div_ceil(WEIGHT_ROWS),
-        k_blocks: group.k.div_ceil(choices.k_block),
-        tail_steps: (group.k - 1) % choices.k_block / STEP_K + 1,
+        k_blocks: group.k.div_ceil(k_block),
+        tail_steps: (group.k - 1) % k_block / STEP_K + 1,
     }
 }
 
 /// The even split: as few tiles as the widest allows, all equally wide up to the grain of their starts.
-fn token_width(m: u32, target: &Target, choices: &Choices) -> u32 {
-    let tiles = m.div_ceil(choices.max_width);
-    let grain = if tiles == 1 {
-        16
-    } else {
-        target.token_start_step
-    };
+fn token_width(m: u32, max_width: u32, start_step: u32) -> u32 {
+    let tiles = m.div_ceil(max_width);
+    let grain = if tiles == 1 { 16 } else { start_step };
     m.div_ceil(tiles).next_multiple_of(grain)
 }
 

@@ -1,8 +1,8 @@
 //! The map of a CTA's shared memory: the ring of stages, the epilogue's staging buffers, the barriers.
 
-use super::tiling::{GroupTiling, TokenTile};
-use super::{Choices, EPILOGUE_WARPS, Illegal, Rule, SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS};
-use crate::plan::target::Target;
+use super::{Choices, EPILOGUE_WARPS};
+use crate::plan::tiling::{GroupTiling, TokenTile};
+use crate::plan::{Illegal, Rule, SCALE_BLOCK_BYTES, STEP_K, Target, WEIGHT_ROWS};
 
 /// One stage of the ring: the operands of one K block. Offsets and sizes in bytes from the start of the stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,11 @@
 //! The map of a CTA's tensor memory: accumulators first, then the scales of one K block.
 
-use super::tiling::TokenTile;
-use super::{Choices, Illegal, Rule, STEP_K};
-use crate::plan::target::Target;
+use super::Choices;
+use crate::plan::tiling::TokenTile;
+use crate::plan::{Illegal, Rule, STEP_K};
+
+/// Columns of tensor memory of an SM.
+const COLUMNS: u32 = 512;
 
 /// Columns of tensor memory, counted from the allocation's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +27,7 @@ pub struct TensorMemory {
 }
 
 /// Lays out tensor memory. One slab of scales (128 rows) takes four columns for each K = 64 step (brief, 2.2).
-pub fn map(
-    token_tiles: &[TokenTile],
-    target: &Target,
-    choices: &Choices,
-) -> Result<TensorMemory, Illegal> {
+pub fn map(token_tiles: &[TokenTile], choices: &Choices) -> Result<TensorMemory, Illegal> {
     let width = token_tiles.iter().map(|t| t.width).max().unwrap_or(16);
     let slabs = token_tiles.iter().map(|t| t.slabs).max().unwrap_or(1);
     let steps = choices.k_block / STEP_K;
@@ -38,12 +37,12 @@ pub fn map(
     let token_scales = weight_scales + 4 * steps;
     let used = token_scales + 4 * slabs * steps;
     let columns = used.next_power_of_two().max(32);
-    if columns > target.tensor_columns {
+    if columns > COLUMNS {
         let detail = format!(
             "{} accumulators of {pitch} columns and {} of scales exceed {}",
             choices.accumulators,
             used - weight_scales,
-            target.tensor_columns
+            COLUMNS
         );
         return Err(Illegal::new(Rule::TensorMemory, detail));
     }

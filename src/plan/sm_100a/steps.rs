@@ -1,9 +1,10 @@
 //! The K = 64 steps of one stage: what each scale copy and each MMA reads and where.
 
+use super::Choices;
 use super::descriptors::matrix_low;
 use super::shared_memory::Stage;
 use super::tensor_memory::TensorMemory;
-use super::{Choices, SCALE_BLOCK_BYTES, STEP_K};
+use crate::plan::{SCALE_BLOCK_BYTES, STEP_K};
 
 /// One K = 64 step. Sources are descriptor distances (16-byte units) from the start of the stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
