@@ -123,13 +123,13 @@ fn planted_mistakes_do_not() {
         ),
         (
             "rows beyond M are stored",
-            "setp.lt.and.u32 %store, %row, %rows, %in_n;",
+            "setp.lt.and.u32 %store, %token, %rows, %in_n;",
             "mov.pred %store, %in_n;",
         ),
         (
             "columns beyond N are stored",
-            "setp.lt.and.u32 %store, %row, %rows, %in_n;",
-            "setp.lt.u32 %store, %row, %rows;",
+            "setp.lt.and.u32 %store, %token, %rows, %in_n;",
+            "setp.lt.u32 %store, %token, %rows;",
         ),
     ];
     for (what, from, to) in mistakes {

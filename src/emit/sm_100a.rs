@@ -7,9 +7,13 @@ use crate::plan::sm_100a::descriptors::{Swizzle, matrix_high};
 use crate::plan::sm_100a::shared_memory::{SharedMap, Stage};
 use crate::plan::sm_100a::tensor_memory::TensorMemory;
 use crate::plan::sm_100a::{EPILOGUE_WARPS, Kernel, LOAD_WARP, MMA_WARP, THREADS, steps};
-use crate::plan::table::Constant;
+use crate::plan::table::{Constant, Table};
 use crate::plan::{Plan, parameters, tiling};
 use askama::Template;
+
+/// Named barriers of the CTA.
+const TEARDOWN_BARRIER: u32 = 0;
+const SETUP_BARRIER: u32 = 1;
 
 #[derive(Template)]
 #[template(
@@ -32,7 +36,11 @@ struct GroupedGemm<'a> {
     block_in_memory: bool,
     block_space: &'static str,
     token_map: u32,
-    tables: Tables,
+    prefetch_maps: bool,
+    prefetch_next_maps: bool,
+    setup_barrier: u32,
+    teardown_barrier: u32,
+    table: TileTable,
     constants: &'a Constants,
     shared: &'a SharedMap,
     full_to_empty: u32,
@@ -60,6 +68,7 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
     let key = plan.set.key();
     let uneven_slabs = matches!(kernel.constants.slabs, Constant::Column(_));
     let k_tail = tiling::has_k_tail(&plan.tilings, kernel.choices.k_block);
+    let block_in_memory = plan.parameters.location == Location::Device;
     let (shared, chunk) = (&kernel.shared, kernel.choices.chunk);
     let registers = |name: &str| {
         (0..chunk / 2)
@@ -79,13 +88,19 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         mma_warp: MMA_WARP,
         block_bytes: plan.parameters.bytes,
         block_alignment: plan.parameters.alignment,
-        block_in_memory: plan.parameters.location == Location::Device,
+        block_in_memory,
         block_space: match plan.parameters.location {
             Location::Parameter => "param",
             Location::Device => "global",
         },
         token_map: parameters::TOKEN_MAP,
-        tables: Tables::new(plan),
+        prefetch_maps: !block_in_memory,
+        prefetch_next_maps: !block_in_memory
+            && kernel.constants.next != Constant::Immediate(0)
+            && matches!(kernel.constants.maps, Constant::Column(_)),
+        setup_barrier: SETUP_BARRIER,
+        teardown_barrier: TEARDOWN_BARRIER,
+        table: TileTable::new(&plan.table),
         constants: &kernel.constants,
         shared,
         full_to_empty: shared.empty - shared.full,
@@ -114,69 +129,59 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
     .render()
 }
 
-/// The constant tables, line by line.
-struct Tables {
+/// The constant table, line by line.
+struct TileTable {
     space: &'static str,
     load: &'static str,
     fields: String,
-    ctas: Vec<String>,
-    cta_words: usize,
-    tiles: Vec<String>,
-    tile_words: usize,
-    token_tiles: Vec<String>,
-    token_tile_words: usize,
+    words: usize,
+    row_bytes: u32,
+    lines: Vec<String>,
 }
 
-impl Tables {
-    fn new(plan: &Plan) -> Self {
-        let (space, load) = plan.table_space();
-        let tables = plan.tables();
-        let words = |lines: &[Vec<u32>]| lines.iter().map(Vec::len).sum();
-        let columns: Vec<_> = plan.table.columns.iter().map(|c| c.name).collect();
-        Tables {
+impl TileTable {
+    fn new(table: &Table) -> Self {
+        let (space, load) = table.space();
+        let lines = table.lines();
+        let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
+        TileTable {
             space,
             load,
-            fields: if columns.is_empty() {
+            fields: if names.is_empty() {
                 "nothing: all are alike".to_owned()
             } else {
-                columns.join(", ")
+                names.join(", ")
             },
-            cta_words: words(&tables.ctas),
-            ctas: lines(&eight_a_line(&tables.ctas)),
-            tile_words: words(&tables.tiles),
-            tiles: lines(&tables.tiles),
-            token_tile_words: words(&tables.token_tiles),
-            token_tiles: lines(&tables.token_tiles),
+            words: lines.iter().map(Vec::len).sum(),
+            row_bytes: table.row_bytes(),
+            lines: lines.iter().map(|line| words(line)).collect(),
         }
     }
 }
 
-/// CTAs have two words each: a line each would only be long.
-fn eight_a_line(ctas: &[Vec<u32>]) -> Vec<Vec<u32>> {
-    ctas.chunks(8).map(<[_]>::concat).collect()
-}
-
-fn lines(rows: &[Vec<u32>]) -> Vec<String> {
-    rows.iter()
-        .map(|row| {
-            row.iter()
-                .map(u32::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
-        })
-        .collect()
+fn words(line: &[u32]) -> String {
+    line.iter()
+        .map(u32::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// A tile's constant, as the instruction that brings it into a register.
 trait Bring {
-    fn bring(&self, load: &str, register: &str) -> String;
+    /// From the row at hand.
+    fn bring(&self, load: &str, register: &str) -> String {
+        self.bring_from("%row", load, register)
+    }
+
+    /// From the row at an address.
+    fn bring_from(&self, row: &str, load: &str, register: &str) -> String;
 }
 
 impl Bring for Constant {
-    fn bring(&self, load: &str, register: &str) -> String {
+    fn bring_from(&self, row: &str, load: &str, register: &str) -> String {
         match self {
             Constant::Immediate(value) => format!("mov.u32     {register}, {value};"),
-            Constant::Column(offset) => format!("{load}.u32 {register}, [%token_tile+{offset}];"),
+            Constant::Column(offset) => format!("{load}.u32 {register}, [{row}+{offset}];"),
         }
     }
 }

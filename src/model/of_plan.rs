@@ -1,6 +1,7 @@
 //! What a plan of this crate asks of the machine.
 
 use super::workload::{Kernel, Mma, Operand, Reduction, Stream, Tile, Worker, Workload};
+use crate::artifact::Location;
 use crate::plan::schedule::Tile as Scheduled;
 use crate::plan::tiling::{GroupTiling, TokenTile};
 use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, TargetPlan, WEIGHT_ROWS, sm_100a};
@@ -28,7 +29,8 @@ impl From<&Plan> for Workload {
     }
 }
 
-/// What the template does: one CTA multiplies, barriers and tensor memory are ready before any warp takes up its role.
+/// What the template does: one CTA multiplies; the load warp starts before tensor memory is there, and does not wait for
+/// stages that nobody has used.
 fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
     Kernel {
         sms: 1,
@@ -37,9 +39,9 @@ fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
         accumulators: inside.tensor.accumulators,
         release_after: None,
         slice: inside.choices.chunk,
-        unconditional_start: false,
-        allocate_first: true,
-        prefetch_maps: false,
+        unconditional_start: true,
+        allocate_first: false,
+        prefetch_maps: plan.parameters.location == Location::Parameter,
         programmatic: None,
         reduction: Reduction::None,
     }

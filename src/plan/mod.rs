@@ -13,7 +13,6 @@ mod print;
 pub mod schedule;
 pub mod sm_100a;
 pub mod table;
-mod tables;
 pub mod target;
 pub mod tiling;
 
@@ -48,7 +47,7 @@ pub struct Plan {
     pub token_tiles: Vec<TokenTile>,
     /// Who computes what.
     pub schedule: Schedule,
-    /// What differs from one token tile to the next.
+    /// What differs from one tile to the next.
     pub table: Table,
     /// The launch's parameter.
     pub parameters: ParameterBlock,

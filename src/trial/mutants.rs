@@ -49,17 +49,22 @@ impl fmt::Display for MutantVerdict {
 /// Mutants that hardware cannot tell from the original, by the label they follow and the start of their instruction.
 const EQUIVALENT: &[(&str, &str, &str)] = &[
     (
+        "SETUP_BARRIERS",
+        "bar.warp.sync",
+        "bar.arrive needs the warp converged, which it is where the branch before it ends; this only makes that explicit",
+    ),
+    (
         "SETUP_DONE",
         "bar.warp.sync",
         "the bar.sync after it waits for every thread; it only makes the warp's reconvergence explicit",
     ),
     (
-        "LOAD_DRAIN_STAGE",
+        "LOAD_DRAIN",
         "mbarrier.try_wait",
         "the epilogue has waited for a later commit of the same thread before any warp passes FINISH",
     ),
     (
-        "LOAD_DRAIN_STAGE",
+        "LOAD_DRAIN",
         "xor.b32 %parity",
         "as above: the waits of the drain are a precaution",
     ),

@@ -1,15 +1,19 @@
-//! Every constant that the kernel must know of a token tile.
+//! Every constant that the kernel must know of a tile.
 
 use super::descriptors;
 use super::shared_memory::Stage;
 use crate::plan::parameters::{GROUP_MAP_BYTES, GROUP_POINTER_BYTES};
-use crate::plan::table::{Constant, Table};
+use crate::plan::table::{Constant, Row, Table};
 use crate::plan::tiling::{GroupTiling, TokenTile};
 use crate::plan::{SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS};
 
 /// Every constant that a tile's code needs. Sizes in bytes unless said otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Constants {
+    /// Rows of the table from this tile to the CTA's next; 0 at the last.
+    pub next: Constant,
+    /// First weight row of the tile.
+    pub weight_row: Constant,
     /// Offset of the group's tensor maps in the parameter block.
     pub maps: Constant,
     /// Offset of the group's pointers in the parameter block.
@@ -50,61 +54,50 @@ pub struct Constants {
 ///
 /// The last K block's constants take part only if `k_tail`: else it is like the others and the code does not ask.
 pub fn constants(
-    tilings: &[GroupTiling],
-    token_tiles: &[TokenTile],
+    rows: &[Row<'_>],
     stage: &Stage,
     pointers: u32,
     k_tail: bool,
 ) -> (Constants, Table) {
     let mut table = Table::default();
-    let mut each = |name, value: &dyn Fn(&TokenTile, &GroupTiling, u32) -> u32| {
-        let values = token_tiles
-            .iter()
-            .map(|t| value(t, &tilings[t.tiling], t.tiling as u32))
-            .collect();
-        table.place(name, values)
-    };
+    let mut each =
+        |name, value: &dyn Fn(&Row<'_>) -> u32| table.place(name, rows.iter().map(value).collect());
     let arriving = |t: &TokenTile, g: &GroupTiling, slab_bytes: u32| {
         (WEIGHT_ROWS + g.width) * stage.row_bytes + (1 + t.slabs) * slab_bytes
     };
-    let tail_scale_bytes = |g: &GroupTiling| {
-        if k_tail {
-            g.tail_steps * SCALE_BLOCK_BYTES
-        } else {
-            0
-        }
-    };
+    let of_tail = |value: u32| if k_tail { value } else { 0 };
+    let tail_scale_bytes = |g: &GroupTiling| g.tail_steps * SCALE_BLOCK_BYTES;
     let slab_pitch = |g: &GroupTiling| g.k / STEP_K * SCALE_BLOCK_BYTES;
     let constants = Constants {
-        maps: each("maps", &|_, _, i| i * GROUP_MAP_BYTES),
-        pointers: each("pointers", &|_, _, i| pointers + i * GROUP_POINTER_BYTES),
-        first_token: each("first_token", &|t, _, _| t.first),
-        rows: each("rows", &|t, _, _| t.rows),
-        n: each("n", &|_, g, _| g.n),
-        c_pitch: each("c_pitch", &|_, g, _| g.n * 2),
-        k_blocks: each("k_blocks", &|_, g, _| g.k_blocks),
-        tail_steps: each("tail_steps", &|_, g, _| {
-            if k_tail { g.tail_steps } else { 0 }
+        next: each("next", &|r| r.next),
+        weight_row: each("weight_row", &|r| r.tile.weight_tile * WEIGHT_ROWS),
+        maps: each("maps", &|r| r.tiling_index * GROUP_MAP_BYTES),
+        pointers: each("pointers", &|r| {
+            pointers + r.tiling_index * GROUP_POINTER_BYTES
         }),
-        stage_bytes: each("stage_bytes", &|t, g, _| arriving(t, g, stage.slab_bytes)),
-        tail_bytes: each("tail_bytes", &|t, g, _| {
-            if k_tail {
-                arriving(t, g, tail_scale_bytes(g))
-            } else {
-                0
-            }
+        first_token: each("first_token", &|r| r.token_tile.first),
+        rows: each("rows", &|r| r.token_tile.rows),
+        n: each("n", &|r| r.tiling.n),
+        c_pitch: each("c_pitch", &|r| r.tiling.n * 2),
+        k_blocks: each("k_blocks", &|r| r.tiling.k_blocks),
+        tail_steps: each("tail_steps", &|r| of_tail(r.tiling.tail_steps)),
+        stage_bytes: each("stage_bytes", &|r| {
+            arriving(r.token_tile, r.tiling, stage.slab_bytes)
         }),
-        tail_scale_bytes: each("tail_scale_bytes", &|_, g, _| tail_scale_bytes(g)),
-        slab_pitch: each("slab_pitch", &|_, g, _| slab_pitch(g)),
-        token_scale_offset: each("token_scale_offset", &|t, g, _| {
-            t.first_slab() * slab_pitch(g)
+        tail_bytes: each("tail_bytes", &|r| {
+            of_tail(arriving(r.token_tile, r.tiling, tail_scale_bytes(r.tiling)))
         }),
-        slabs: each("slabs", &|t, _, _| t.slabs),
-        scale_shift: each("scale_shift", &|t, _, _| t.scale_shift()),
-        instruction: each("instruction", &|t, _, _| {
-            descriptors::instruction(WEIGHT_ROWS, t.width)
+        tail_scale_bytes: each("tail_scale_bytes", &|r| of_tail(tail_scale_bytes(r.tiling))),
+        slab_pitch: each("slab_pitch", &|r| slab_pitch(r.tiling)),
+        token_scale_offset: each("token_scale_offset", &|r| {
+            r.token_tile.first_slab() * slab_pitch(r.tiling)
         }),
-        fewest_slabs: token_tiles.iter().map(|t| t.slabs).min().unwrap_or(1),
+        slabs: each("slabs", &|r| r.token_tile.slabs),
+        scale_shift: each("scale_shift", &|r| r.token_tile.scale_shift()),
+        instruction: each("instruction", &|r| {
+            descriptors::instruction(WEIGHT_ROWS, r.token_tile.width)
+        }),
+        fewest_slabs: rows.iter().map(|r| r.token_tile.slabs).min().unwrap_or(1),
     };
     (constants, table)
 }

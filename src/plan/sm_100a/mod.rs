@@ -7,7 +7,7 @@ pub mod shared_memory;
 pub mod steps;
 pub mod tensor_memory;
 
-use super::{Illegal, Plan, Target, TargetPlan, legality, parameters, schedule, tiling};
+use super::{Illegal, Plan, Target, TargetPlan, legality, parameters, schedule, table, tiling};
 use crate::artifact::LaunchShape;
 use crate::problem::Set;
 use constants::Constants;
@@ -52,7 +52,7 @@ pub struct Kernel {
     pub tensor: TensorMemory,
     /// The K = 64 steps of a stage.
     pub steps: Vec<Step>,
-    /// What the code must know of each token tile.
+    /// What the code must know of each tile.
     pub constants: Constants,
 }
 
@@ -71,8 +71,8 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     let steps = steps::steps(&shared.stage, &tensor, &choices);
     let k_tail = tiling::has_k_tail(&tilings, choices.k_block);
     let pointers = parameters::pointers(&tilings);
-    let (constants, table) =
-        constants::constants(&tilings, &token_tiles, &shared.stage, pointers, k_tail);
+    let rows = table::rows(&schedule, &token_tiles, &tilings);
+    let (constants, table) = constants::constants(&rows, &shared.stage, pointers, k_tail);
     let parameters = parameters::layout(&tilings, choices.k_block);
     let launch = LaunchShape {
         grid: [schedule.ctas.len() as u32, 1, 1],
@@ -100,7 +100,7 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
 }
 
 impl Kernel {
-    /// Whether some token tile lacks this slab of token scales.
+    /// Whether some tile lacks this slab of token scales.
     pub fn slab_is_optional(&self, slab: u32) -> bool {
         self.constants.fewest_slabs <= slab
     }
