@@ -9,6 +9,7 @@ use crate::plan::sm_100a::tensor_memory::TensorMemory;
 use crate::plan::sm_100a::{EPILOGUE_WARPS, Kernel, LOAD_WARP, MMA_WARP, THREADS, steps};
 use crate::plan::table::{Constant, Table};
 use crate::plan::{Plan, parameters, tiling};
+use crate::problem::Weights;
 use askama::Template;
 
 /// Named barriers of the CTA.
@@ -36,6 +37,7 @@ struct GroupedGemm<'a> {
     block_in_memory: bool,
     block_space: &'static str,
     token_map: u32,
+    early_weights: bool,
     prefetch_maps: bool,
     prefetch_next_maps: bool,
     setup_barrier: u32,
@@ -94,6 +96,7 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
             Location::Device => "global",
         },
         token_map: parameters::TOKEN_MAP,
+        early_weights: plan.set.weights == Weights::Static,
         prefetch_maps: !block_in_memory,
         prefetch_next_maps: !block_in_memory
             && kernel.constants.next != Constant::Immediate(0)

@@ -1,10 +1,13 @@
 //! What a plan of this crate asks of the machine.
 
-use super::workload::{Kernel, Mma, Operand, Reduction, Stream, Tile, Worker, Workload};
+use super::workload::{
+    Early, Kernel, Mma, Operand, Programmatic, Reduction, Stream, Tile, Worker, Workload,
+};
 use crate::artifact::Location;
 use crate::plan::schedule::Tile as Scheduled;
 use crate::plan::tiling::{GroupTiling, TokenTile};
 use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, TargetPlan, WEIGHT_ROWS, sm_100a};
+use crate::problem::Weights;
 
 /// Bytes of one operand row in one K = 64 step.
 const STEP_BYTES: u32 = STEP_K / 2;
@@ -42,7 +45,13 @@ fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
         unconditional_start: true,
         allocate_first: false,
         prefetch_maps: plan.parameters.location == Location::Parameter,
-        programmatic: None,
+        programmatic: Some(Programmatic {
+            early: match plan.set.weights {
+                Weights::Static => Early::Weights,
+                Weights::Dynamic => Early::Nothing,
+            },
+            beside: inside.has_room_beside(&plan.target),
+        }),
         reduction: Reduction::None,
     }
 }

@@ -100,6 +100,12 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
 }
 
 impl Kernel {
+    /// Whether an SM holds two CTAs at once, so that the next launch's can start while this one's still runs.
+    pub fn has_room_beside(&self, target: &Target) -> bool {
+        2 * self.shared.bytes <= target.shared_bytes
+            && 2 * self.tensor.columns <= tensor_memory::COLUMNS
+    }
+
     /// Whether some tile lacks this slab of token scales.
     pub fn slab_is_optional(&self, slab: u32) -> bool {
         self.constants.fewest_slabs <= slab

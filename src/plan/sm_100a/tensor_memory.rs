@@ -5,7 +5,7 @@ use crate::plan::tiling::TokenTile;
 use crate::plan::{Illegal, Rule, STEP_K};
 
 /// Columns of tensor memory of an SM.
-const COLUMNS: u32 = 512;
+pub const COLUMNS: u32 = 512;
 
 /// Columns of tensor memory, counted from the allocation's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
