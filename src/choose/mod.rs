@@ -22,7 +22,8 @@ pub fn choose(set: &Set, target: Target) -> Result<Plan, Illegal> {
             max_width,
             accumulators,
             ctas: target.sms,
-            cluster: 1,
+            pair: false,
+            multicast: false,
             chunk: 32,
         };
         match plan(set, target, choices) {

@@ -1,14 +1,16 @@
 //! The sm_100a kernel: the template's fields, filled from the plan.
 
+mod team;
+
 use super::function_name;
 use crate::artifact::Location;
 use crate::plan::sm_100a::constants::Constants;
 use crate::plan::sm_100a::descriptors::{Swizzle, matrix_high};
 use crate::plan::sm_100a::shared_memory::{SharedMap, Stage};
 use crate::plan::sm_100a::tensor_memory::TensorMemory;
-use crate::plan::sm_100a::{EPILOGUE_WARPS, Kernel, LOAD_WARP, MMA_WARP, THREADS, steps};
+use crate::plan::sm_100a::{Choices, EPILOGUE_WARPS, Kernel, LOAD_WARP, MMA_WARP, THREADS, steps};
 use crate::plan::table::{Constant, Table};
-use crate::plan::{Plan, parameters, tiling};
+use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS, parameters, tiling};
 use crate::problem::Weights;
 use askama::Template;
 
@@ -37,6 +39,26 @@ struct GroupedGemm<'a> {
     block_in_memory: bool,
     block_space: &'static str,
     token_map: u32,
+    weight_scale_map: u32,
+    token_scale_map: u32,
+    output_pointer: u32,
+    cluster: u32,
+    pair: bool,
+    multicast: bool,
+    side_by_side: bool,
+    weight_rows: u32,
+    mma_ctas: u32,
+    mma_rows: u32,
+    multicast_steps: u32,
+    scale_block_bytes: u32,
+    step_shift: u32,
+    leader_guard: &'static str,
+    signal: &'static str,
+    own_copy: String,
+    token_copy: team::Copy,
+    scale_copy: team::Copy,
+    commit_stage: String,
+    commit_accumulator: String,
     early_weights: bool,
     prefetch_maps: bool,
     prefetch_next_maps: bool,
@@ -54,6 +76,7 @@ struct GroupedGemm<'a> {
     uneven_slabs: bool,
     steps: Vec<Step<'a>>,
     k_tail: bool,
+    load_tail: bool,
     operand_high: String,
     scale_high: String,
     output: &'a str,
@@ -71,7 +94,8 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
     let uneven_slabs = matches!(kernel.constants.slabs, Constant::Column(_));
     let k_tail = tiling::has_k_tail(&plan.tilings, kernel.choices.k_block);
     let block_in_memory = plan.parameters.location == Location::Device;
-    let (shared, chunk) = (&kernel.shared, kernel.choices.chunk);
+    let (choices, shared) = (&kernel.choices, &kernel.shared);
+    let chunk = choices.chunk;
     let registers = |name: &str| {
         (0..chunk / 2)
             .map(|i| format!("%{name}{i}"))
@@ -96,6 +120,26 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
             Location::Device => "global",
         },
         token_map: parameters::TOKEN_MAP,
+        weight_scale_map: parameters::WEIGHT_SCALE_MAP,
+        token_scale_map: parameters::TOKEN_SCALE_MAP,
+        output_pointer: choices.maps().output_pointer(),
+        cluster: choices.cluster(),
+        pair: choices.pair,
+        multicast: choices.multicast,
+        side_by_side: choices.side_by_side() > 1,
+        weight_rows: WEIGHT_ROWS,
+        mma_ctas: choices.mma_ctas(),
+        mma_rows: WEIGHT_ROWS * choices.mma_ctas(),
+        multicast_steps: choices.steps() / 2,
+        scale_block_bytes: SCALE_BLOCK_BYTES,
+        step_shift: (STEP_K / 2).ilog2(),
+        leader_guard: if choices.pair { "@%is_leader " } else { "" },
+        signal: if choices.pair { "%signal" } else { "%full" },
+        own_copy: team::Copy::own(choices).suffix,
+        token_copy: team::Copy::tokens(choices),
+        scale_copy: team::Copy::token_scales(choices),
+        commit_stage: team::commit_stage(choices, "%slot_address"),
+        commit_accumulator: team::commit_accumulator(choices, "%accumulator_full"),
         early_weights: plan.set.weights == Weights::Static,
         prefetch_maps: !block_in_memory,
         prefetch_next_maps: !block_in_memory
@@ -110,7 +154,7 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         accumulator_full_to_empty: shared.accumulator_empty - shared.accumulator_full,
         stage: &shared.stage,
         tensor: &kernel.tensor,
-        barriers: barriers(shared, &kernel.tensor),
+        barriers: barriers(shared, &kernel.tensor, choices),
         slabs: slabs(&shared.stage, kernel),
         uneven_slabs,
         steps: kernel
@@ -119,6 +163,7 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
             .map(|step| Step::new(step, k_tail, kernel))
             .collect(),
         k_tail,
+        load_tail: k_tail && choices.side_by_side() == 1,
         operand_high: format!("{:#010x}", matrix_high(1024, Swizzle::Bytes128)),
         scale_high: format!("{:#010x}", matrix_high(128, Swizzle::None)),
         output: "f16",
@@ -196,7 +241,7 @@ struct Barrier {
     arrivals: u32,
 }
 
-fn barriers(shared: &SharedMap, tensor: &TensorMemory) -> Vec<Barrier> {
+fn barriers(shared: &SharedMap, tensor: &TensorMemory, choices: &Choices) -> Vec<Barrier> {
     let row = |name: &'static str, first: u32, count: u32, arrivals: u32| {
         (0..count).map(move |i| Barrier {
             name: format!("{name} {i}"),
@@ -205,7 +250,12 @@ fn barriers(shared: &SharedMap, tensor: &TensorMemory) -> Vec<Barrier> {
         })
     };
     row("stage full", shared.full, shared.stages, 1)
-        .chain(row("stage empty", shared.empty, shared.stages, 1))
+        .chain(row(
+            "stage empty",
+            shared.empty,
+            shared.stages,
+            choices.readers_of_a_stage(),
+        ))
         .chain(row(
             "accumulator full",
             shared.accumulator_full,
@@ -216,7 +266,13 @@ fn barriers(shared: &SharedMap, tensor: &TensorMemory) -> Vec<Barrier> {
             "accumulator empty",
             shared.accumulator_empty,
             tensor.accumulators,
-            EPILOGUE_WARPS,
+            EPILOGUE_WARPS * choices.mma_ctas(),
+        ))
+        .chain(row(
+            "other CTA ready",
+            shared.peer_ready,
+            u32::from(choices.pair),
+            1,
         ))
         .collect()
 }

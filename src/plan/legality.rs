@@ -14,6 +14,8 @@ pub enum Rule {
     ScaleBytes,
     /// Tensor-map coordinates are signed 32-bit numbers.
     Coordinates,
+    /// Two CTAs that multicast token scales to each other take half of a K block's steps each.
+    Multicast,
 }
 
 impl Rule {
@@ -24,6 +26,7 @@ impl Rule {
             Rule::TensorMemory => "tensor-memory",
             Rule::ScaleBytes => "scale-bytes",
             Rule::Coordinates => "coordinates",
+            Rule::Multicast => "multicast",
         }
     }
 
@@ -32,6 +35,7 @@ impl Rule {
             Rule::SharedMemory | Rule::TensorMemory => {
                 "choose narrower token tiles or fewer accumulators"
             }
+            Rule::Multicast => "choose a K block of 128 or more, or no multicast",
             Rule::ScaleBytes | Rule::Coordinates => {
                 "split the group into several groups of fewer rows"
             }

@@ -8,7 +8,7 @@ use std::ops::Range;
 pub struct Tile {
     /// Index into the list of token tiles.
     pub token_tile: usize,
-    /// Index of the 128 weight rows in the group.
+    /// Index of the tile's weight rows in the group.
     pub weight_tile: u32,
 }
 
@@ -17,7 +17,7 @@ pub struct Tile {
 pub struct Schedule {
     /// The tiles in the order in which CTAs take them.
     pub tiles: Vec<Tile>,
-    /// The range of `tiles` of each CTA.
+    /// The range of `tiles` of each CTA, or of each two CTAs that stand side by side.
     pub ctas: Vec<Range<u32>>,
 }
 

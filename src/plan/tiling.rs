@@ -1,9 +1,10 @@
 //! How the output of each group is cut into tiles.
 //!
-//! A tile is 128 weight rows (the M side of the tensor core's operation) times one *token tile* (its N side). All token
+//! A tile is 128 weight rows, or 256 for two CTAs (the M side of the tensor core's operation), times one *token tile* (its
+//! N side). All token
 //! tiles of a group but the last have the same width, so that one tensor map with one box serves the group.
 
-use super::{SCALE_ROWS, STEP_K, WEIGHT_ROWS};
+use super::{SCALE_ROWS, STEP_K};
 use crate::problem::{Group, Set};
 
 /// One group that has tokens. Groups with M = 0 have no tiles, no tensor maps and no pointers.
@@ -19,7 +20,7 @@ pub struct GroupTiling {
     pub k: u32,
     /// Tokens in every token tile but the last: the rows of the tensor map's box.
     pub width: u32,
-    /// Tiles along N, of 128 weight rows each.
+    /// Tiles along N.
     pub weight_tiles: u32,
     /// K blocks of a tile.
     pub k_blocks: u32,
@@ -54,19 +55,21 @@ impl TokenTile {
     }
 }
 
-/// Cuts every group that has tokens into token tiles of at most `max_width` rows that start at multiples of `start_step`.
+/// Cuts every group that has tokens into token tiles of at most `max_width` rows that start at multiples of `start_step`,
+/// and its weights into tiles of `tile_rows`.
 pub fn tile(
     set: &Set,
     k_block: u32,
     max_width: u32,
     start_step: u32,
+    tile_rows: u32,
 ) -> (Vec<GroupTiling>, Vec<TokenTile>) {
     let tilings: Vec<GroupTiling> = (0u32..)
         .zip(&set.groups)
         .filter(|(_, group)| group.m > 0)
         .map(|(index, group)| {
             let width = token_width(group.m, max_width, start_step);
-            tile_group(index, group, k_block, width)
+            tile_group(index, group, k_block, width, tile_rows)
         })
         .collect();
     let token_tiles = tilings
@@ -77,14 +80,20 @@ pub fn tile(
     (tilings, token_tiles)
 }
 
-fn tile_group(index: u32, group: &Group, k_block: u32, width: u32) -> GroupTiling {
+fn tile_group(
+    index: u32,
+    group: &Group,
+    k_block: u32,
+    width: u32,
+    tile_rows: u32,
+) -> GroupTiling {
     GroupTiling {
         group: index,
         m: group.m,
         n: group.n,
         k: group.k,
         width,
-        weight_tiles: group.n.div_ceil(WEIGHT_ROWS),
+        weight_tiles: group.n.div_ceil(tile_rows),
         k_blocks: group.k.div_ceil(k_block),
         tail_steps: (group.k - 1) % k_block / STEP_K + 1,
     }

@@ -1,8 +1,7 @@
 //! Every constant that the kernel must know of a tile.
 
-use super::descriptors;
+use super::{Choices, descriptors};
 use super::shared_memory::Stage;
-use crate::plan::parameters::{GROUP_MAP_BYTES, GROUP_POINTER_BYTES};
 use crate::plan::table::{Constant, Row, Table};
 use crate::plan::tiling::{GroupTiling, TokenTile};
 use crate::plan::{SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS};
@@ -20,6 +19,10 @@ pub struct Constants {
     pub pointers: Constant,
     /// First token of the tile.
     pub first_token: Constant,
+    /// Tokens that the first of two CTAs fetches; 0 if one fetches all.
+    pub token_half: Constant,
+    /// First slab of token scales.
+    pub first_slab: Constant,
     /// Tokens in the tile.
     pub rows: Constant,
     /// Weight rows of the group.
@@ -56,6 +59,7 @@ pub struct Constants {
 pub fn constants(
     rows: &[Row<'_>],
     stage: &Stage,
+    choices: &Choices,
     pointers: u32,
     k_tail: bool,
 ) -> (Constants, Table) {
@@ -63,19 +67,38 @@ pub fn constants(
     let mut each =
         |name, value: &dyn Fn(&Row<'_>) -> u32| table.place(name, rows.iter().map(value).collect());
     let arriving = |t: &TokenTile, g: &GroupTiling, slab_bytes: u32| {
-        (WEIGHT_ROWS + g.width) * stage.row_bytes + (1 + t.slabs) * slab_bytes
+        let scales = (1 + t.slabs) * slab_bytes;
+        match (choices.pair, choices.multicast) {
+            // The leader's barrier counts what arrives in both CTAs.
+            (true, _) => (2 * WEIGHT_ROWS + g.width) * stage.row_bytes + 2 * scales,
+            (false, _) => (WEIGHT_ROWS + g.width) * stage.row_bytes + scales,
+        }
     };
+    // Boxes of scales are whole, also where K ends.
+    let box_tail = choices.maps().scale_steps.is_some();
     let of_tail = |value: u32| if k_tail { value } else { 0 };
+    let of_load_tail = |value: u32| if k_tail && !box_tail { value } else { 0 };
+    let maps = choices.maps();
+    let by_map = |value: u32| if box_tail { value } else { 0 };
+    let by_address = |value: u32| if box_tail { 0 } else { value };
     let tail_scale_bytes = |g: &GroupTiling| g.tail_steps * SCALE_BLOCK_BYTES;
     let slab_pitch = |g: &GroupTiling| g.k / STEP_K * SCALE_BLOCK_BYTES;
     let constants = Constants {
         next: each("next", &|r| r.next),
-        weight_row: each("weight_row", &|r| r.tile.weight_tile * WEIGHT_ROWS),
-        maps: each("maps", &|r| r.tiling_index * GROUP_MAP_BYTES),
+        weight_row: each("weight_row", &|r| r.tile.weight_tile * choices.tile_rows()),
+        maps: each("maps", &|r| r.tiling_index * maps.group_bytes()),
         pointers: each("pointers", &|r| {
-            pointers + r.tiling_index * GROUP_POINTER_BYTES
+            pointers + r.tiling_index * maps.group_pointer_bytes()
         }),
         first_token: each("first_token", &|r| r.token_tile.first),
+        token_half: each("token_half", &|r| match (choices.pair, choices.multicast) {
+            // The MMA takes half of its columns from each CTA.
+            (true, _) => r.token_tile.width / 2,
+            // The box's rows, whatever the tile needs of them.
+            (false, true) => r.tiling.width / 2,
+            (false, false) => 0,
+        }),
+        first_slab: each("first_slab", &|r| by_map(r.token_tile.first_slab())),
         rows: each("rows", &|r| r.token_tile.rows),
         n: each("n", &|r| r.tiling.n),
         c_pitch: each("c_pitch", &|r| r.tiling.n * 2),
@@ -85,17 +108,19 @@ pub fn constants(
             arriving(r.token_tile, r.tiling, stage.slab_bytes)
         }),
         tail_bytes: each("tail_bytes", &|r| {
-            of_tail(arriving(r.token_tile, r.tiling, tail_scale_bytes(r.tiling)))
+            of_load_tail(arriving(r.token_tile, r.tiling, tail_scale_bytes(r.tiling)))
         }),
-        tail_scale_bytes: each("tail_scale_bytes", &|r| of_tail(tail_scale_bytes(r.tiling))),
-        slab_pitch: each("slab_pitch", &|r| slab_pitch(r.tiling)),
+        tail_scale_bytes: each("tail_scale_bytes", &|r| {
+            of_load_tail(tail_scale_bytes(r.tiling))
+        }),
+        slab_pitch: each("slab_pitch", &|r| by_address(slab_pitch(r.tiling))),
         token_scale_offset: each("token_scale_offset", &|r| {
-            r.token_tile.first_slab() * slab_pitch(r.tiling)
+            by_address(r.token_tile.first_slab() * slab_pitch(r.tiling))
         }),
         slabs: each("slabs", &|r| r.token_tile.slabs),
         scale_shift: each("scale_shift", &|r| r.token_tile.scale_shift()),
         instruction: each("instruction", &|r| {
-            descriptors::instruction(WEIGHT_ROWS, r.token_tile.width)
+            descriptors::instruction(WEIGHT_ROWS * choices.mma_ctas(), r.token_tile.width)
         }),
         fewest_slabs: rows.iter().map(|r| r.token_tile.slabs).min().unwrap_or(1),
     };

@@ -5,6 +5,7 @@ pub mod descriptors;
 mod print;
 pub mod shared_memory;
 pub mod steps;
+mod team;
 pub mod tensor_memory;
 
 use super::{Illegal, Plan, Target, TargetPlan, legality, parameters, schedule, table, tiling};
@@ -33,10 +34,12 @@ pub struct Choices {
     pub max_width: u32,
     /// Accumulators in tensor memory: two let one tile's epilogue overlap the next tile's MMAs.
     pub accumulators: u32,
-    /// Most CTAs to launch.
+    /// Most workers to launch: CTAs, or clusters of two that stand side by side.
     pub ctas: u32,
-    /// CTAs of a cluster.
-    pub cluster: u32,
+    /// Two CTAs multiply together, 256 weight rows at a time.
+    pub pair: bool,
+    /// Two CTAs side by side fetch for each other what both need: token scales, and without a pair tokens as well.
+    pub multicast: bool,
     /// Accumulator columns that the epilogue handles at a time.
     pub chunk: u32,
 }
@@ -59,25 +62,27 @@ pub struct Kernel {
 /// Makes the plan, or says which rule the choices break.
 pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal> {
     legality::check_sizes(set)?;
+    choices.check()?;
     let (tilings, token_tiles) = tiling::tile(
         set,
         choices.k_block,
         choices.max_width,
         target.token_start_step,
+        choices.tile_rows(),
     );
     let schedule = schedule::schedule(&tilings, &token_tiles, choices.ctas);
     let shared = shared_memory::map(&tilings, &token_tiles, &target, &choices)?;
     let tensor = tensor_memory::map(&token_tiles, &choices)?;
     let steps = steps::steps(&shared.stage, &tensor, &choices);
     let k_tail = tiling::has_k_tail(&tilings, choices.k_block);
-    let pointers = parameters::pointers(&tilings);
+    let maps = choices.maps();
     let rows = table::rows(&schedule, &token_tiles, &tilings);
-    let (constants, table) = constants::constants(&rows, &shared.stage, pointers, k_tail);
-    let parameters = parameters::layout(&tilings, choices.k_block);
+    let (constants, table) = constants::constants(&rows, &shared.stage, &choices, maps.pointers(&tilings), k_tail);
+    let parameters = parameters::layout(&tilings, &maps);
     let launch = LaunchShape {
-        grid: [schedule.ctas.len() as u32, 1, 1],
+        grid: [schedule.ctas.len() as u32 * choices.side_by_side(), 1, 1],
         block: [THREADS, 1, 1],
-        cluster: [choices.cluster, 1, 1],
+        cluster: [choices.cluster(), 1, 1],
         dynamic_shared: shared.bytes,
     };
     Ok(Plan {

@@ -8,8 +8,12 @@ impl Kernel {
     pub(in crate::plan) fn summary(&self) -> String {
         let s = &self.shared;
         format!(
-            "stages: {} of {} bytes, accumulators: {} of {} columns",
-            s.stages, s.stage.bytes, self.tensor.accumulators, self.tensor.pitch
+            "stages: {} of {} bytes, accumulators: {} of {} columns{}",
+            s.stages,
+            s.stage.bytes,
+            self.tensor.accumulators,
+            self.tensor.pitch,
+            self.choices.together()
         )
     }
 

@@ -42,6 +42,8 @@ pub struct SharedMap {
     pub accumulator_full: u32,
     /// Barriers that the epilogue completes: accumulator empty.
     pub accumulator_empty: u32,
+    /// A barrier between the CTAs of a cluster: the other CTA of a pair has its tensor memory.
+    pub peer_ready: u32,
     /// Where `tcgen05.alloc` writes the address of tensor memory.
     pub tensor_slot: u32,
     /// Dynamic shared memory in all.
@@ -77,6 +79,7 @@ pub fn map(
     let accumulator_full = empty + stages * BARRIER_BYTES;
     let accumulator_empty = accumulator_full + choices.accumulators * BARRIER_BYTES;
     let tensor_slot = accumulator_empty + choices.accumulators * BARRIER_BYTES;
+    let peer_ready = tensor_slot + 8;
     let bytes = tensor_slot + 16;
     Ok(SharedMap {
         stage,
@@ -87,6 +90,7 @@ pub fn map(
         empty,
         accumulator_full,
         accumulator_empty,
+        peer_ready,
         tensor_slot,
         bytes,
     })
@@ -96,9 +100,10 @@ fn stage(tilings: &[GroupTiling], token_tiles: &[TokenTile], choices: &Choices) 
     let row_bytes = choices.k_block / 2;
     let slab_bytes = choices.k_block / STEP_K * SCALE_BLOCK_BYTES;
     let width = tilings.iter().map(|t| t.width).max().unwrap_or(16);
+    let token_rows = width / choices.mma_ctas();
     let slabs = token_tiles.iter().map(|t| t.slabs).max().unwrap_or(1);
     let weight_bytes = WEIGHT_ROWS * row_bytes;
-    let weight_scales = weight_bytes + width * row_bytes;
+    let weight_scales = weight_bytes + token_rows * row_bytes;
     let token_scales = weight_scales + slab_bytes;
     let bytes = (token_scales + slabs * slab_bytes).next_multiple_of(1024);
     Stage {
