@@ -57,7 +57,8 @@ fn group_maps(offset: u32, tiling: &GroupTiling, k_block: u32) -> [TensorMapSlot
         dims: vec![u64::from(tiling.k / 2), u64::from(rows)],
         strides: vec![u64::from(tiling.k / 2)],
         tile: vec![k_block / 2, box_rows],
-        swizzle: 128,
+        // A row of the box is one span, so that whoever reads rows meets no bank conflict.
+        swizzle: k_block / 2,
         l2_promotion: 256,
     };
     [

@@ -63,7 +63,7 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
         set,
         choices.k_block,
         choices.max_width,
-        target.token_start_step,
+        &target,
     );
     let schedule = schedule::schedule(&tilings, &token_tiles, choices.ctas);
     let shared = shared_memory::map(&tilings, &token_tiles, &target, &choices)?;
