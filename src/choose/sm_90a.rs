@@ -6,7 +6,7 @@ use crate::problem::Set;
 use std::cmp::Reverse;
 
 /// Widest tiles worth trying: wide ones dequantise weights less often, narrow ones balance better.
-const WIDTHS: [u32; 9] = [256, 224, 192, 160, 128, 112, 96, 80, 64];
+const WIDTHS: [u32; 7] = [192, 160, 128, 112, 96, 80, 64];
 
 /// Plans the set for every width and keeps the one that is done first. If none is legal, says why of the last.
 pub(super) fn choose(set: &Set, target: Target) -> Result<Plan, Illegal> {
