@@ -82,6 +82,7 @@ fn padded<T: Copy, const N: usize>(values: &[T], rest: T) -> [T; N] {
 fn element(name: &str) -> Option<ElementType> {
     match name {
         "u8" => Some(ElementType::U8),
+        "u64" => Some(ElementType::U64),
         "f16" => Some(ElementType::F16),
         "bf16" => Some(ElementType::Bf16),
         "f32" => Some(ElementType::F32),

@@ -1,16 +1,19 @@
 //! The sm_100a kernel: the template's fields, filled from the plan.
 
+mod team;
+
 use super::function_name;
+use super::table::{Bring, TileTable};
 use crate::artifact::Location;
 use crate::plan::sm_100a::constants::Constants;
 use crate::plan::sm_100a::descriptors::{Swizzle, matrix_high, operand_high};
 use crate::plan::sm_100a::shared_memory::{SharedMap, Stage};
 use crate::plan::sm_100a::tensor_memory::TensorMemory;
 use crate::plan::sm_100a::{
-    CacheHint, EPILOGUE_WARPS, Kernel, LOAD_WARP, MMA_WARP, THREADS, steps,
+    CacheHint, Choices, EPILOGUE_WARPS, Kernel, LOAD_WARP, MMA_WARP, THREADS, steps,
 };
-use crate::plan::table::{Constant, Table};
-use crate::plan::{Plan, WEIGHT_ROWS, tiling};
+use crate::plan::table::Constant;
+use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS, parameters, tiling};
 use crate::problem::Weights;
 use askama::Template;
 
@@ -38,6 +41,26 @@ struct GroupedGemm<'a> {
     block_alignment: u32,
     block_in_memory: bool,
     block_space: &'static str,
+    weight_scale_map: u32,
+    token_scale_map: u32,
+    output_pointer: u32,
+    cluster: u32,
+    pair: bool,
+    multicast: bool,
+    side_by_side: bool,
+    weight_rows: u32,
+    mma_ctas: u32,
+    mma_rows: u32,
+    multicast_steps: u32,
+    scale_block_bytes: u32,
+    step_shift: u32,
+    leader_guard: &'static str,
+    signal: &'static str,
+    own_copy: team::Copy,
+    token_copy: team::Copy,
+    scale_copy: team::Copy,
+    commit_stage: String,
+    commit_accumulator: String,
     early_weights: bool,
     prefetch_maps: bool,
     prefetch_next_maps: bool,
@@ -57,6 +80,7 @@ struct GroupedGemm<'a> {
     uneven_slabs: bool,
     steps: Vec<Step<'a>>,
     k_tail: bool,
+    load_tail: bool,
     operand_high: String,
     scale_high: String,
     subtiles: Vec<Subtile>,
@@ -80,7 +104,8 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
     let uneven_slabs = matches!(kernel.constants.slabs, Constant::Column(_));
     let k_tail = tiling::has_k_tail(&plan.tilings, kernel.choices.k_block);
     let block_in_memory = plan.parameters.location == Location::Device;
-    let (shared, chunk) = (&kernel.shared, kernel.choices.chunk);
+    let (choices, shared) = (&kernel.choices, &kernel.shared);
+    let chunk = choices.chunk;
     let registers = |name: &str| {
         (0..chunk / 2)
             .map(|i| format!("%{name}{i}"))
@@ -104,6 +129,26 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
             Location::Parameter => "param",
             Location::Device => "global",
         },
+        weight_scale_map: parameters::WEIGHT_SCALE_MAP,
+        token_scale_map: parameters::TOKEN_SCALE_MAP,
+        output_pointer: choices.maps().output_pointer(),
+        cluster: choices.cluster(),
+        pair: choices.pair,
+        multicast: choices.multicast,
+        side_by_side: choices.side_by_side() > 1,
+        weight_rows: WEIGHT_ROWS,
+        mma_ctas: choices.mma_ctas(),
+        mma_rows: WEIGHT_ROWS * choices.mma_ctas(),
+        multicast_steps: choices.steps() / 2,
+        scale_block_bytes: SCALE_BLOCK_BYTES,
+        step_shift: (STEP_K / 2).ilog2(),
+        leader_guard: if choices.pair { "@%is_leader " } else { "" },
+        signal: if choices.pair { "%signal" } else { "%full" },
+        own_copy: team::Copy::own(choices),
+        token_copy: team::Copy::tokens(choices),
+        scale_copy: team::Copy::token_scales(choices),
+        commit_stage: team::commit_stage(choices, "%slot_address"),
+        commit_accumulator: team::commit_accumulator(choices, "%accumulator_full"),
         early_weights: plan.set.weights == Weights::Static,
         prefetch_maps: !block_in_memory,
         prefetch_next_maps: !block_in_memory
@@ -119,7 +164,7 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         accumulator_full_to_empty: shared.accumulator_empty - shared.accumulator_full,
         stage: &shared.stage,
         tensor: &kernel.tensor,
-        barriers: barriers(shared, &kernel.tensor),
+        barriers: barriers(shared, &kernel.tensor, choices),
         slabs: slabs(&shared.stage, kernel),
         uneven_slabs,
         steps: kernel
@@ -128,11 +173,12 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
             .map(|step| Step::new(step, k_tail, kernel))
             .collect(),
         k_tail,
+        load_tail: k_tail && choices.side_by_side() == 1,
         operand_high: format!("{:#010x}", operand_high(shared.stage.span)),
         scale_high: format!("{:#010x}", matrix_high(128, Swizzle::None)),
         subtiles: subtiles(&shared.stage),
-        weights_hint: Hint::new(kernel.choices.weights_hint, "%weights_policy"),
-        tokens_hint: Hint::new(kernel.choices.tokens_hint, "%tokens_policy"),
+        weights_hint: Hint::new(choices.weights_hint, "%weights_policy"),
+        tokens_hint: Hint::new(choices.tokens_hint, "%tokens_policy"),
         output: "f16",
         output_bytes: 2,
         packed_type: "f16x2",
@@ -146,63 +192,6 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
     .render()
 }
 
-/// The constant table, line by line.
-struct TileTable {
-    space: &'static str,
-    load: &'static str,
-    fields: String,
-    words: usize,
-    row_bytes: u32,
-    lines: Vec<String>,
-}
-
-impl TileTable {
-    fn new(table: &Table) -> Self {
-        let (space, load) = table.space();
-        let lines = table.lines();
-        let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
-        TileTable {
-            space,
-            load,
-            fields: if names.is_empty() {
-                "nothing: all are alike".to_owned()
-            } else {
-                names.join(", ")
-            },
-            words: lines.iter().map(Vec::len).sum(),
-            row_bytes: table.row_bytes(),
-            lines: lines.iter().map(|line| words(line)).collect(),
-        }
-    }
-}
-
-fn words(line: &[u32]) -> String {
-    line.iter()
-        .map(u32::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// A tile's constant, as the instruction that brings it into a register.
-trait Bring {
-    /// From the row at hand.
-    fn bring(&self, load: &str, register: &str) -> String {
-        self.bring_from("%row", load, register)
-    }
-
-    /// From the row at an address.
-    fn bring_from(&self, row: &str, load: &str, register: &str) -> String;
-}
-
-impl Bring for Constant {
-    fn bring_from(&self, row: &str, load: &str, register: &str) -> String {
-        match self {
-            Constant::Immediate(value) => format!("mov.u32     {register}, {value};"),
-            Constant::Column(offset) => format!("{load}.u32 {register}, [{row}+{offset}];"),
-        }
-    }
-}
-
 /// A barrier to initialise.
 struct Barrier {
     name: String,
@@ -210,7 +199,7 @@ struct Barrier {
     arrivals: u32,
 }
 
-fn barriers(shared: &SharedMap, tensor: &TensorMemory) -> Vec<Barrier> {
+fn barriers(shared: &SharedMap, tensor: &TensorMemory, choices: &Choices) -> Vec<Barrier> {
     let row = |name: &'static str, first: u32, count: u32, arrivals: u32| {
         (0..count).map(move |i| Barrier {
             name: format!("{name} {i}"),
@@ -219,7 +208,12 @@ fn barriers(shared: &SharedMap, tensor: &TensorMemory) -> Vec<Barrier> {
         })
     };
     row("stage full", shared.full, shared.stages, 1)
-        .chain(row("stage empty", shared.empty, shared.stages, 1))
+        .chain(row(
+            "stage empty",
+            shared.empty,
+            shared.stages,
+            choices.readers_of_a_stage(),
+        ))
         .chain(row(
             "accumulator full",
             shared.accumulator_full,
@@ -230,7 +224,13 @@ fn barriers(shared: &SharedMap, tensor: &TensorMemory) -> Vec<Barrier> {
             "accumulator empty",
             shared.accumulator_empty,
             tensor.accumulators,
-            EPILOGUE_WARPS,
+            EPILOGUE_WARPS * choices.mma_ctas(),
+        ))
+        .chain(row(
+            "other CTA ready",
+            shared.peer_ready,
+            u32::from(choices.pair),
+            1,
         ))
         .collect()
 }

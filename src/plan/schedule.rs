@@ -10,7 +10,7 @@ use std::ops::Range;
 pub struct Tile {
     /// Index into the list of token tiles.
     pub token_tile: usize,
-    /// Index of the 128 weight rows in the group.
+    /// Index of the tile's weight rows in the group.
     pub weight_tile: u32,
 }
 
@@ -36,7 +36,7 @@ impl Order {
 pub struct Schedule {
     /// The tiles in the order in which CTAs take them.
     pub tiles: Vec<Tile>,
-    /// The range of `tiles` of each CTA.
+    /// The range of `tiles` of each CTA, or of each two CTAs that stand side by side.
     pub ctas: Vec<Range<u32>>,
 }
 
@@ -210,10 +210,55 @@ impl Deal {
     }
 }
 
+/// Gives every tile to a CTA so that the most loaded one has as little as first-fit can manage (MULTIFIT: first fit of the
+/// tiles, costliest first, under the least load for which `ctas` CTAs are enough). For tiles of unequal cost; each CTA
+/// takes its costliest tile first.
+pub fn balanced(
+    tilings: &[GroupTiling],
+    token_tiles: &[TokenTile],
+    ctas: u32,
+    cost: impl Fn(&Tile) -> u64,
+) -> Schedule {
+    let one_by_one = columns(tilings, token_tiles).concat();
+    let mut tiles: Vec<(u64, Tile)> = one_by_one.iter().map(|t| (cost(t), *t)).collect();
+    tiles.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
+    let total: u64 = tiles.iter().map(|(cost, _)| cost).sum();
+    let largest = tiles.first().map_or(0, |(cost, _)| *cost);
+    let ctas = ctas.max(1) as usize;
+    let mut low = largest.max(total.div_ceil(ctas as u64));
+    // Twice the bound is always enough: then all bins but one are more than half full.
+    let mut high = 2 * low;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if first_fit(&tiles, middle).len() <= ctas {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Schedule::of(first_fit(&tiles, high))
+}
+
+/// Puts each tile into the first bin that it does not overfill.
+fn first_fit(tiles: &[(u64, Tile)], capacity: u64) -> Vec<Vec<Tile>> {
+    let mut bins: Vec<(u64, Vec<Tile>)> = Vec::new();
+    for (cost, tile) in tiles {
+        match bins.iter_mut().find(|(load, _)| load + cost <= capacity) {
+            Some((load, bin)) => {
+                *load += cost;
+                bin.push(*tile);
+            }
+            None => bins.push((*cost, vec![*tile])),
+        }
+    }
+    bins.into_iter().map(|(_, bin)| bin).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tiling;
+    use crate::plan::target::SM_100A;
+    use crate::plan::tiling::{self, Widths};
     use crate::problem::{Group, OutputType, Set, Weights};
 
     /// Loads of the CTAs when `m` by 512 by 256 is dealt out, a tile costing its tokens.
@@ -225,7 +270,13 @@ mod tests {
             output: OutputType::F16,
             weights: Weights::Dynamic,
         };
-        let (tilings, token_tiles) = tiling::tile(&set, 256, &vec![width; m.len()]);
+        let (tilings, token_tiles) = tiling::tile(
+            &set,
+            256,
+            &Widths::Each(vec![width; m.len()]),
+            &SM_100A,
+            128,
+        );
         let cost = |tile: Tile| u64::from(token_tiles[tile.token_tile].rows);
         let schedule = schedule(&tilings, &token_tiles, order, ctas, &cost);
         assert_eq!(
@@ -269,7 +320,8 @@ mod tests {
             output: OutputType::F16,
             weights: Weights::Dynamic,
         };
-        let (tilings, token_tiles) = tiling::tile(&set, 256, &[64]);
+        let (tilings, token_tiles) =
+            tiling::tile(&set, 256, &Widths::Each(vec![64]), &SM_100A, 128);
         let schedule = schedule(&tilings, &token_tiles, Order::Balanced, 4, &|_| 1);
         for tiles in schedule.by_cta() {
             assert_eq!(tiles[0].weight_tile, tiles[1].weight_tile);

@@ -1,8 +1,8 @@
 //! Every constant that the kernel must know of a tile.
 
-use super::descriptors;
 use super::shared_memory::SharedMap;
 use super::tensor_memory::TensorMemory;
+use super::{Choices, descriptors};
 use crate::plan::parameters::Offsets;
 use crate::plan::table::{Constant, Row, Table};
 use crate::plan::{SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS};
@@ -22,6 +22,10 @@ pub struct Constants {
     pub pointers: Constant,
     /// First token of the tile.
     pub first_token: Constant,
+    /// Tokens that the first of two CTAs fetches; 0 if one fetches all.
+    pub token_half: Constant,
+    /// First slab of token scales.
+    pub first_slab: Constant,
     /// Tokens in the tile.
     pub rows: Constant,
     /// Weight rows of the group.
@@ -68,6 +72,7 @@ pub struct Constants {
 pub fn constants(
     rows: &[Row<'_>],
     offsets: &[Offsets],
+    choices: &Choices,
     shared: &SharedMap,
     tensor: &TensorMemory,
     k_tail: bool,
@@ -78,17 +83,27 @@ pub fn constants(
     let stage = &shared.stage;
     let offsets = |r: &Row<'_>| offsets[r.tiling_index as usize];
     let ring = |r: &Row<'_>| shared.rings[r.cta];
-    // Boxes arrive whole: the weights' also where it reaches beyond N. The tokens' has only rows that exist.
+    // Boxes arrive whole, also where they reach beyond N.
     let arriving = |r: &Row<'_>, slab_bytes: u32| {
-        (WEIGHT_ROWS + r.token_tile.box_rows()) * stage.row_bytes
-            + (1 + r.token_tile.slabs) * slab_bytes
+        let scales = (1 + r.token_tile.slabs) * slab_bytes;
+        match (choices.pair, choices.multicast) {
+            // The leader's barrier counts what arrives in both CTAs.
+            (true, _) => (2 * WEIGHT_ROWS + r.tiling.width) * stage.row_bytes + 2 * scales,
+            (false, true) => (WEIGHT_ROWS + r.tiling.width) * stage.row_bytes + scales,
+            (false, false) => (WEIGHT_ROWS + r.token_tile.box_rows()) * stage.row_bytes + scales,
+        }
     };
+    // Boxes of scales are whole, also where K ends.
+    let box_tail = choices.maps().scale_steps.is_some();
+    let of_load_tail = |value: u32| if k_tail && !box_tail { value } else { 0 };
+    let by_map = |value: u32| if box_tail { value } else { 0 };
+    let by_address = |value: u32| if box_tail { 0 } else { value };
     let of_tail = |value: u32| if k_tail { value } else { 0 };
     let tail_scale_bytes = |r: &Row<'_>| r.tiling.tail_steps * SCALE_BLOCK_BYTES;
     let slab_pitch = |r: &Row<'_>| r.tiling.k / STEP_K * SCALE_BLOCK_BYTES;
     let constants = Constants {
         next: each("next", &|r| r.next),
-        weight_row: each("weight_row", &|r| r.tile.weight_tile * WEIGHT_ROWS),
+        weight_row: each("weight_row", &|r| r.tile.weight_tile * choices.tile_rows()),
         weight_map: each("weight_map", &|r| offsets(r).weight_map),
         token_map: each("token_map", &|r| {
             if r.token_tile.box_rows() == r.tiling.box_rows() {
@@ -99,22 +114,32 @@ pub fn constants(
         }),
         pointers: each("pointers", &|r| offsets(r).pointers),
         first_token: each("first_token", &|r| r.token_tile.first),
+        token_half: each("token_half", &|r| match (choices.pair, choices.multicast) {
+            // The MMA takes half of its columns from each CTA.
+            (true, _) => r.token_tile.width / 2,
+            // The box's rows, whatever the tile needs of them.
+            (false, true) => r.tiling.width / 2,
+            (false, false) => 0,
+        }),
+        first_slab: each("first_slab", &|r| by_map(r.token_tile.first_slab())),
         rows: each("rows", &|r| r.token_tile.rows),
         n: each("n", &|r| r.tiling.n),
         c_pitch: each("c_pitch", &|r| r.tiling.n * 2),
         k_blocks: each("k_blocks", &|r| r.tiling.k_blocks),
         tail_steps: each("tail_steps", &|r| of_tail(r.tiling.tail_steps)),
         stage_bytes: each("stage_bytes", &|r| arriving(r, stage.slab_bytes)),
-        tail_bytes: each("tail_bytes", &|r| of_tail(arriving(r, tail_scale_bytes(r)))),
-        tail_scale_bytes: each("tail_scale_bytes", &|r| of_tail(tail_scale_bytes(r))),
-        slab_pitch: each("slab_pitch", &slab_pitch),
+        tail_bytes: each("tail_bytes", &|r| {
+            of_load_tail(arriving(r, tail_scale_bytes(r)))
+        }),
+        tail_scale_bytes: each("tail_scale_bytes", &|r| of_load_tail(tail_scale_bytes(r))),
+        slab_pitch: each("slab_pitch", &|r| by_address(slab_pitch(r))),
         token_scale_offset: each("token_scale_offset", &|r| {
-            r.token_tile.first_slab() * slab_pitch(r)
+            by_address(r.token_tile.first_slab() * slab_pitch(r))
         }),
         slabs: each("slabs", &|r| r.token_tile.slabs),
         scale_shift: each("scale_shift", &|r| r.token_tile.scale_shift()),
         instruction: each("instruction", &|r| {
-            descriptors::instruction(WEIGHT_ROWS, r.token_tile.width)
+            descriptors::instruction(WEIGHT_ROWS * choices.mma_ctas(), r.token_tile.width)
         }),
         accumulator: each("accumulator", &|r| tensor.places[r.index].column),
         accumulator_wait: each("accumulator_wait", &|r| tensor.places[r.index].wait),

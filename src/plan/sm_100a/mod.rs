@@ -5,10 +5,11 @@ pub mod descriptors;
 mod print;
 pub mod shared_memory;
 pub mod steps;
+mod team;
 pub mod tensor_memory;
 
 use super::schedule::{Order, Tile};
-use super::tiling::{GroupTiling, TokenTile};
+use super::tiling::{GroupTiling, TokenTile, Widths};
 use super::{
     Illegal, Plan, Rule, SCALE_ROWS, Target, TargetPlan, WEIGHT_ROWS, legality, parameters,
     schedule, table, tiling,
@@ -34,15 +35,19 @@ pub const THREADS: u32 = 192;
 pub struct Choices {
     /// K elements in a stage: 128, 256 or 512.
     pub k_block: u32,
-    /// For each group of the set, the tokens of its token tiles; the last one has what is left. 16 to 256, a multiple of
-    /// 16; of the target's `token_start_step` where the group has several. See [`tiling::even_width`].
-    pub widths: Vec<u32>,
+    /// How wide token tiles are: 16 to 256, a multiple of 16; of the target's `token_start_step` where a group has several.
+    pub widths: Widths,
     /// Most accumulators in tensor memory, 1 to 8: with two and more, a tile's epilogue overlaps the next tile's MMAs.
     pub accumulators: u32,
     /// Who computes what: [`Order::ALL`].
     pub order: Order,
-    /// Most CTAs to launch: up to the target's `sms`, or as many as make all equally busy.
+    /// Most workers to launch: CTAs, or clusters of two that stand side by side. Up to as many as the target's `sms` hold,
+    /// or as many as make all equally busy.
     pub ctas: u32,
+    /// Two CTAs multiply together, 256 weight rows at a time.
+    pub pair: bool,
+    /// Two CTAs side by side fetch for each other what both need: token scales, and without a pair tokens as well.
+    pub multicast: bool,
     /// Accumulator columns that the epilogue handles at a time: 16, 32 or 64.
     pub chunk: u32,
     /// What L2 is told of weights and their scales: [`CacheHint::ALL`].
@@ -89,23 +94,32 @@ pub struct Kernel {
 /// Makes the plan, or says which rule the choices break.
 pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal> {
     legality::check_sizes(set)?;
-    legality::check_widths(set, &choices.widths, target.token_start_step)?;
+    legality::check_widths(set, &choices.widths, &target)?;
     check_candidates(&choices)?;
-    let (tilings, token_tiles) = tiling::tile(set, choices.k_block, &choices.widths);
+    choices.check()?;
+    let (tilings, token_tiles) = tiling::tile(
+        set,
+        choices.k_block,
+        &choices.widths,
+        &target,
+        choices.tile_rows(),
+    );
     let cost = |tile| cost(tile, &tilings, &token_tiles);
     let schedule = schedule::schedule(&tilings, &token_tiles, choices.order, choices.ctas, &cost);
-    let shared = shared_memory::map(&token_tiles, &schedule, &target, &choices)?;
+    let shared = shared_memory::map(&tilings, &token_tiles, &schedule, &target, &choices)?;
     let tensor = tensor_memory::map(&token_tiles, &schedule, &choices)?;
     let steps = steps::steps(&shared.stage, &tensor);
     let k_tail = tiling::has_k_tail(&tilings, choices.k_block);
-    let offsets = parameters::offsets(&tilings);
+    let maps = choices.maps();
     let rows = table::rows(&schedule, &token_tiles, &tilings);
-    let (constants, table) = constants::constants(&rows, &offsets, &shared, &tensor, k_tail);
-    let parameters = parameters::layout(&tilings, &offsets, choices.k_block);
+    let offsets = maps.offsets(&tilings);
+    let (constants, table) =
+        constants::constants(&rows, &offsets, &choices, &shared, &tensor, k_tail);
+    let parameters = parameters::layout(&tilings, &maps);
     let launch = LaunchShape {
-        grid: [schedule.ctas.len() as u32, 1, 1],
+        grid: [schedule.ctas.len() as u32 * choices.side_by_side(), 1, 1],
         block: [THREADS, 1, 1],
-        cluster: [1, 1, 1],
+        cluster: [choices.cluster(), 1, 1],
         dynamic_shared: shared.bytes,
     };
     Ok(Plan {
@@ -144,7 +158,7 @@ fn check_candidates(choices: &Choices) -> Result<(), Illegal> {
     Ok(())
 }
 
-/// What a tile costs its CTA, as far as the schedule is concerned: the bytes that it loads. Memory is the bottleneck.
+/// What a tile costs each of its CTAs, as far as the schedule is concerned: the bytes that it loads. Memory is the bottleneck.
 fn cost(tile: Tile, tilings: &[GroupTiling], token_tiles: &[TokenTile]) -> u64 {
     let token_tile = &token_tiles[tile.token_tile];
     let rows = u64::from(WEIGHT_ROWS + token_tile.rows);

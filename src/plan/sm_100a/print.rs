@@ -10,11 +10,12 @@ impl Kernel {
         let least = |of: &dyn Fn(&super::shared_memory::Ring) -> u32| rings.iter().map(of).min();
         let most = |of: &dyn Fn(&super::shared_memory::Ring) -> u32| rings.iter().map(of).max();
         format!(
-            "stages: {} of {} bytes, accumulators: {} in {} columns",
+            "stages: {} of {} bytes, accumulators: {} in {} columns{}",
             range(least(&|r| r.stages), most(&|r| r.stages)),
             range(least(&|r| r.pitch), most(&|r| r.pitch)),
             self.tensor.accumulators,
-            self.tensor.weight_scales
+            self.tensor.weight_scales,
+            self.choices.together()
         )
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Choices, EPILOGUE_WARPS};
 use crate::plan::schedule::Schedule;
-use crate::plan::tiling::TokenTile;
+use crate::plan::tiling::{GroupTiling, TokenTile};
 use crate::plan::{Illegal, Rule, SCALE_BLOCK_BYTES, STEP_K, Target, WEIGHT_ROWS};
 
 /// One stage of a ring: the operands of one K block. Offsets and sizes in bytes from the start of the stage. Tokens come
@@ -41,7 +41,7 @@ pub struct Ring {
 pub struct SharedMap {
     /// The layout of each stage.
     pub stage: Stage,
-    /// The ring of each CTA, which starts at 0.
+    /// The ring of each CTA, or of each of two CTAs side by side, which starts at 0.
     pub rings: Vec<Ring>,
     /// Stages of the deepest ring.
     pub stages: u32,
@@ -57,6 +57,8 @@ pub struct SharedMap {
     pub accumulator_full: u32,
     /// Barriers that the epilogue completes: accumulator empty.
     pub accumulator_empty: u32,
+    /// A barrier between the CTAs of a cluster: the other CTA of a pair has its tensor memory.
+    pub peer_ready: u32,
     /// Where `tcgen05.alloc` writes the address of tensor memory.
     pub tensor_slot: u32,
     /// Dynamic shared memory in all.
@@ -69,6 +71,7 @@ const BARRIER_BYTES: u32 = 8;
 
 /// Lays out shared memory with as many stages as fit.
 pub fn map(
+    tilings: &[GroupTiling],
     token_tiles: &[TokenTile],
     schedule: &Schedule,
     target: &Target,
@@ -76,11 +79,15 @@ pub fn map(
 ) -> Result<SharedMap, Illegal> {
     let stage = stage(token_tiles, choices);
     let staging_bytes = choices.chunk * 32 * 2;
-    let fixed = EPILOGUE_WARPS * staging_bytes + 2 * choices.accumulators * BARRIER_BYTES + 16;
+    let fixed =
+        EPILOGUE_WARPS * staging_bytes + (2 * choices.accumulators + 1) * BARRIER_BYTES + 16;
     let room = target.shared_bytes - fixed;
     let rings = schedule.by_cta().map(|tiles| {
-        let width = tiles.iter().map(|t| token_tiles[t.token_tile].width).max();
-        ring(&stage, width.unwrap_or(16), room)
+        let rows = tiles.iter().map(|tile| {
+            let token_tile = &token_tiles[tile.token_tile];
+            choices.stage_rows(&tilings[token_tile.tiling], token_tile)
+        });
+        ring(&stage, rows.max().unwrap_or(16), room)
     });
     let rings: Vec<Ring> = rings.collect::<Result<_, _>>()?;
     let stages = rings.iter().map(|r| r.stages).max().unwrap_or(2);
@@ -89,7 +96,8 @@ pub fn map(
     let empty = full + stages * BARRIER_BYTES;
     let accumulator_full = empty + stages * BARRIER_BYTES;
     let accumulator_empty = accumulator_full + choices.accumulators * BARRIER_BYTES;
-    let tensor_slot = accumulator_empty + choices.accumulators * BARRIER_BYTES;
+    let peer_ready = accumulator_empty + choices.accumulators * BARRIER_BYTES;
+    let tensor_slot = peer_ready + u32::from(choices.pair) * BARRIER_BYTES;
     let bytes = tensor_slot + 16;
     Ok(SharedMap {
         stage,
@@ -101,6 +109,7 @@ pub fn map(
         empty,
         accumulator_full,
         accumulator_empty,
+        peer_ready,
         tensor_slot,
         bytes,
     })
