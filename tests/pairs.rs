@@ -3,6 +3,7 @@
 mod variants;
 
 use nvfp4gen::plan::sm_100a::Choices;
+use nvfp4gen::problem::{Group, OutputType, Set, Weights};
 use variants::*;
 
 const PAIR: Choices = Choices {
@@ -19,6 +20,28 @@ const MULTICAST: Choices = Choices {
 };
 const TWO_CTAS: [Choices; 3] = [PAIR, PAIR_MULTICAST, MULTICAST];
 
+/// Everything is used again: each of two workers has three tiles or more, each ring wraps within a tile, the first tile
+/// of one of them has two slabs of token scales, the last K block lacks steps, the last weights are one CTA's only.
+fn worn() -> Set {
+    Set {
+        name: "worn".to_owned(),
+        groups: vec![
+            Group {
+                m: 40,
+                n: 520,
+                k: 1344,
+            },
+            Group {
+                m: 300,
+                n: 392,
+                k: 1984,
+            },
+        ],
+        output: OutputType::F16,
+        weights: Weights::Static,
+    }
+}
+
 /// M = 0 and 1, N that is no multiple of 128 nor of 256 (so that the second CTA has no weights in the last tile), K tails.
 #[test]
 fn right_at_the_edges() {
@@ -32,7 +55,7 @@ fn right_at_the_edges() {
 #[test]
 fn right_under_many_schedules() {
     for choices in TWO_CTAS {
-        for set in shipped("mutants.toml") {
+        for set in shipped("mutants.toml").into_iter().chain([worn()]) {
             holds(&set, choices, 10);
         }
         let widest = Choices {
@@ -53,5 +76,34 @@ fn right_where_the_block_is_in_device_memory() {
             nvfp4gen::artifact::Location::Device
         );
         holds(&uniform("crowd", &[3; 64], 136, 320), choices, 1);
+    }
+}
+
+#[test]
+fn no_mutant_survives_here() {
+    for choices in TWO_CTAS {
+        let mutants = no_mutant_survives(&worn(), choices, 8);
+        assert!(mutants > 90, "{mutants}");
+        // All constants but the token tiles are immediates.
+        no_mutant_survives(
+            &uniform("one-by-one", &[250, 24], 264, 1536),
+            one_worker(Choices {
+                max_width: 256,
+                accumulators: 1,
+                ..choices
+            }),
+            8,
+        );
+    }
+}
+
+#[test]
+fn every_shipped_set_assembles() {
+    for choices in TWO_CTAS {
+        for file in ["leaderboard.toml", "contest-tests.toml", "edge.toml"] {
+            for set in shipped(file) {
+                assembles(&set, choices);
+            }
+        }
     }
 }

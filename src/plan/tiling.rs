@@ -80,13 +80,7 @@ pub fn tile(
     (tilings, token_tiles)
 }
 
-fn tile_group(
-    index: u32,
-    group: &Group,
-    k_block: u32,
-    width: u32,
-    tile_rows: u32,
-) -> GroupTiling {
+fn tile_group(index: u32, group: &Group, k_block: u32, width: u32, tile_rows: u32) -> GroupTiling {
     GroupTiling {
         group: index,
         m: group.m,

@@ -2,10 +2,11 @@
 #![allow(dead_code)]
 
 use nvfp4gen::artifact::Kernel;
+use nvfp4gen::assemble::Ptxas;
 use nvfp4gen::device::Schedule;
 use nvfp4gen::emit;
 use nvfp4gen::plan::sm_100a::{Choices, plan};
-use nvfp4gen::plan::target::SM_100A;
+use nvfp4gen::plan::target::{SM_100A, SM_103A};
 use nvfp4gen::plan::{Plan, Target};
 use nvfp4gen::problem::{Group, OutputType, Set, ShapeFile, Weights};
 use nvfp4gen::trial::{self, Finding};
@@ -25,6 +26,11 @@ pub const ALONE: Choices = Choices {
     multicast: false,
     chunk: 32,
 };
+
+/// The choices with all tiles on one worker: everything that is used again is used again.
+pub fn one_worker(choices: Choices) -> Choices {
+    Choices { ctas: 1, ..choices }
+}
 
 pub fn shipped(file: &str) -> Vec<Set> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -83,4 +89,25 @@ pub fn no_mutant_survives(set: &Set, choices: Choices, random: u64) -> usize {
         survivors.join("\n")
     );
     verdicts.len()
+}
+
+/// ptxas takes it for both Blackwells, without a warning and without spills.
+pub fn assembles(set: &Set, choices: Choices) {
+    let ptxas = Ptxas::find().expect("run scripts/fetch-tools");
+    for target in [SM_100A, SM_103A] {
+        let plan = plan(set, target, choices).unwrap_or_else(|e| panic!("{}: {e}", set.name));
+        let kernel = emit::kernel(&plan).unwrap();
+        let at = format!("{} on {target}, {choices:?}", set.name);
+        let assembly = ptxas
+            .assemble(&kernel.ptx, target.name)
+            .unwrap_or_else(|e| panic!("{at}: {e}"));
+        assert_eq!(assembly.warnings, [], "{at}");
+        let entry = &assembly.entries[0];
+        assert_eq!(
+            (entry.spill_stores, entry.spill_loads, entry.local_bytes),
+            (0, 0, 0),
+            "{at}"
+        );
+        assert!(entry.registers <= 80, "{at}: {} registers", entry.registers);
+    }
 }

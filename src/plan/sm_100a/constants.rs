@@ -1,7 +1,7 @@
 //! Every constant that the kernel must know of a tile.
 
-use super::{Choices, descriptors};
 use super::shared_memory::Stage;
+use super::{Choices, descriptors};
 use crate::plan::table::{Constant, Row, Table};
 use crate::plan::tiling::{GroupTiling, TokenTile};
 use crate::plan::{SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS};

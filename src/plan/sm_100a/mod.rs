@@ -77,7 +77,13 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     let k_tail = tiling::has_k_tail(&tilings, choices.k_block);
     let maps = choices.maps();
     let rows = table::rows(&schedule, &token_tiles, &tilings);
-    let (constants, table) = constants::constants(&rows, &shared.stage, &choices, maps.pointers(&tilings), k_tail);
+    let (constants, table) = constants::constants(
+        &rows,
+        &shared.stage,
+        &choices,
+        maps.pointers(&tilings),
+        k_tail,
+    );
     let parameters = parameters::layout(&tilings, &maps);
     let launch = LaunchShape {
         grid: [schedule.ctas.len() as u32 * choices.side_by_side(), 1, 1],
