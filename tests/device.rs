@@ -78,6 +78,10 @@ fn kernel(body: &str, threads: u32) -> Kernel {
 }
 
 fn run(kernel: &Kernel) -> Result<Vec<Vec<u8>>, DeviceError> {
+    with_groups(|groups| Emulated::load(kernel)?.run(groups, Schedule::Eager))
+}
+
+fn with_groups<T>(run: impl FnOnce(&[GroupBuffers]) -> T) -> T {
     let scales = vec![0x38; 512];
     let (a, b) = (vec![0x22; 64], vec![0x11; 256]);
     let first = GroupBuffers {
@@ -90,7 +94,7 @@ fn run(kernel: &Kernel) -> Result<Vec<Vec<u8>>, DeviceError> {
         a: &a[..32],
         ..first
     };
-    Emulated::load(kernel)?.run(&[first, second], Schedule::Eager)
+    run(&[first, second])
 }
 
 fn halves(bytes: &[u8]) -> Vec<f32> {
@@ -305,4 +309,47 @@ fn manifests_that_cannot_be_followed() {
         &|block| block.tensor_maps[0].strides = vec![120],
         "tensor map at 0: ",
     );
+}
+
+/// Before griddepcontrol.wait a kernel may read the weights, and nothing that the launches around it write or read.
+#[test]
+fn what_comes_before_the_wait_is_held_against_the_launch_in_front() {
+    let early = |operand: usize, access: &str| {
+        let body = format!(
+            "
+    ld.param.u64 %address, [block+{}];
+    griddepcontrol.launch_dependents;
+    mov.b16 %half, 0x3c00;
+    {access}
+    griddepcontrol.wait;
+    ld.param.u64 %address, [block];
+    ld.global.u8 %half, [%address];
+    st.global.b16 [%c], %half;
+    ret;
+}}
+",
+            8 * operand
+        );
+        let kernel = kernel(&body, 1);
+        let schedules = [Schedule::Eager, Schedule::Lazy, Schedule::Random(1)];
+        schedules.map(|schedule| {
+            with_groups(|groups| Emulated::load(&kernel)?.run_overlapping(groups, schedule))
+        })
+    };
+    let read = "ld.global.u8 %half, [%address];";
+    let write = "st.global.b16 [%address], %half;";
+    for right in [early(1, read), early(3, read)].into_iter().flatten() {
+        let [first, second] = right.unwrap();
+        assert!(first == second && first[0][..2] == [0x22, 0]);
+    }
+    for wrong in [early(0, read), early(2, read), early(4, write)]
+        .into_iter()
+        .flatten()
+    {
+        let error = wrong.unwrap_err();
+        assert!(
+            error.is_fault() && error.to_string().contains("launch dependency"),
+            "{error}"
+        );
+    }
 }

@@ -17,6 +17,36 @@ pub struct Manifest {
     pub kernels: Vec<KernelEntry>,
 }
 
+/// The machine code of a library, `cubins.toml` beside the manifest.
+///
+/// A list of its own, because it depends on the machine that built it: on whether there was an assembler, and which. The
+/// manifest and the PTX do not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cubins {
+    /// Version of this format; readers refuse others.
+    pub format: u32,
+    /// At most one for each kernel.
+    #[serde(default, rename = "cubin")]
+    pub cubins: Vec<CubinEntry>,
+}
+
+/// Machine code of one kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CubinEntry {
+    /// The kernel's key.
+    pub key: String,
+    /// File name, relative to the manifest.
+    pub file: String,
+    /// The architecture that it was assembled for, e.g. `sm_100a`.
+    pub architecture: String,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of the PTX text that it was assembled from: of other text it is not the machine code.
+    pub ptx_sha256: String,
+}
+
 /// One kernel: PTX text and its manifest entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
@@ -24,6 +54,8 @@ pub struct Kernel {
     pub entry: KernelEntry,
     /// The PTX text.
     pub ptx: String,
+    /// The machine code that an assembler made of it for the library's target.
+    pub cubin: Option<Vec<u8>>,
 }
 
 /// What a caller must know to load, bind and launch one kernel.
@@ -198,10 +230,21 @@ impl ParameterBlock {
     }
 }
 
+impl CubinEntry {
+    /// Whether it was assembled from the text that the entry describes.
+    pub fn is_of(&self, entry: &KernelEntry) -> bool {
+        self.key == entry.key && self.ptx_sha256 == entry.sha256
+    }
+}
+
 impl Kernel {
     /// Joins text and entry; the entry's hash is computed here.
     pub fn new(mut entry: KernelEntry, ptx: String) -> Self {
         entry.sha256 = super::sha256(&ptx);
-        Kernel { entry, ptx }
+        Kernel {
+            entry,
+            ptx,
+            cubin: None,
+        }
     }
 }

@@ -4,7 +4,10 @@
 //! that is fetched twice costs more than anything an accumulator can hide. Ties go to the candidate that overlaps the
 //! epilogue with the next tile.
 
+mod sm_90a;
+
 use crate::plan::sm_100a::{Choices, plan};
+use crate::plan::target::Family;
 use crate::plan::{Illegal, Plan, Target};
 use crate::problem::Set;
 use std::cmp::Reverse;
@@ -14,6 +17,9 @@ const CANDIDATES: [(u32, u32); 4] = [(256, 1), (256, 2), (224, 2), (192, 2)];
 
 /// Plans the set in every candidate way and keeps the cheapest. If none is legal, says why of the last.
 pub fn choose(set: &Set, target: Target) -> Result<Plan, Illegal> {
+    if target.family == Family::Hopper {
+        return sm_90a::choose(set, target);
+    }
     let mut plans = Vec::new();
     let mut refused = None;
     for (max_width, accumulators) in CANDIDATES {

@@ -3,13 +3,14 @@
 mod team;
 
 use super::function_name;
+use super::table::{Bring, TileTable};
 use crate::artifact::Location;
 use crate::plan::sm_100a::constants::Constants;
 use crate::plan::sm_100a::descriptors::{Swizzle, matrix_high};
 use crate::plan::sm_100a::shared_memory::{SharedMap, Stage};
 use crate::plan::sm_100a::tensor_memory::TensorMemory;
 use crate::plan::sm_100a::{Choices, EPILOGUE_WARPS, Kernel, LOAD_WARP, MMA_WARP, THREADS, steps};
-use crate::plan::table::{Constant, Table};
+use crate::plan::table::Constant;
 use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS, parameters, tiling};
 use crate::problem::Weights;
 use askama::Template;
@@ -175,63 +176,6 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         token_blocks: (0..chunk / 8).map(TokenBlock::new).collect(),
     }
     .render()
-}
-
-/// The constant table, line by line.
-struct TileTable {
-    space: &'static str,
-    load: &'static str,
-    fields: String,
-    words: usize,
-    row_bytes: u32,
-    lines: Vec<String>,
-}
-
-impl TileTable {
-    fn new(table: &Table) -> Self {
-        let (space, load) = table.space();
-        let lines = table.lines();
-        let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
-        TileTable {
-            space,
-            load,
-            fields: if names.is_empty() {
-                "nothing: all are alike".to_owned()
-            } else {
-                names.join(", ")
-            },
-            words: lines.iter().map(Vec::len).sum(),
-            row_bytes: table.row_bytes(),
-            lines: lines.iter().map(|line| words(line)).collect(),
-        }
-    }
-}
-
-fn words(line: &[u32]) -> String {
-    line.iter()
-        .map(u32::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// A tile's constant, as the instruction that brings it into a register.
-trait Bring {
-    /// From the row at hand.
-    fn bring(&self, load: &str, register: &str) -> String {
-        self.bring_from("%row", load, register)
-    }
-
-    /// From the row at an address.
-    fn bring_from(&self, row: &str, load: &str, register: &str) -> String;
-}
-
-impl Bring for Constant {
-    fn bring_from(&self, row: &str, load: &str, register: &str) -> String {
-        match self {
-            Constant::Immediate(value) => format!("mov.u32     {register}, {value};"),
-            Constant::Column(offset) => format!("{load}.u32 {register}, [{row}+{offset}];"),
-        }
-    }
 }
 
 /// A barrier to initialise.

@@ -15,7 +15,9 @@ const STEP_BYTES: u32 = STEP_K / 2;
 impl From<&Plan> for Workload {
     fn from(plan: &Plan) -> Workload {
         let chunks = Chunks::new(plan);
-        let TargetPlan::Sm100a(inside) = &plan.kernel;
+        let TargetPlan::Sm100a(inside) = &plan.kernel else {
+            todo!()
+        };
         let tile = |scheduled: &Scheduled| tile(plan, inside, &chunks, scheduled);
         let workers = plan.schedule.ctas.iter().map(|range| Worker {
             tiles: plan.schedule.tiles[range.start as usize..range.end as usize]

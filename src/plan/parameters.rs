@@ -138,7 +138,8 @@ fn operand_map(
         dims: vec![u64::from(tiling.k / 2), u64::from(rows)],
         strides: vec![u64::from(tiling.k / 2)],
         tile: vec![maps.k_block / 2, box_rows],
-        swizzle: 128,
+        // A row of the box is one span, so that whoever reads rows meets no bank conflict.
+        swizzle: maps.k_block / 2,
         l2_promotion: 256,
     }
 }

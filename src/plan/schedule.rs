@@ -50,3 +50,56 @@ fn split(tiles: u32, ctas: u32) -> Vec<Range<u32>> {
     let bound = |cta: u32| (u64::from(cta) * u64::from(tiles) / u64::from(ctas)) as u32;
     (0..ctas).map(|cta| bound(cta)..bound(cta + 1)).collect()
 }
+
+/// Gives every tile to a CTA so that the most loaded one has as little as first-fit can manage (MULTIFIT: first fit of the
+/// tiles, costliest first, under the least load for which `ctas` CTAs are enough). For tiles of unequal cost; each CTA
+/// takes its costliest tile first.
+pub fn balanced(
+    tilings: &[GroupTiling],
+    token_tiles: &[TokenTile],
+    ctas: u32,
+    cost: impl Fn(&Tile) -> u64,
+) -> Schedule {
+    let one_by_one = schedule(tilings, token_tiles, u32::MAX);
+    let mut tiles: Vec<(u64, Tile)> = one_by_one.tiles.iter().map(|t| (cost(t), *t)).collect();
+    tiles.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
+    let total: u64 = tiles.iter().map(|(cost, _)| cost).sum();
+    let largest = tiles.first().map_or(0, |(cost, _)| *cost);
+    let ctas = ctas.max(1) as usize;
+    let mut low = largest.max(total.div_ceil(ctas as u64));
+    // Twice the bound is always enough: then all bins but one are more than half full.
+    let mut high = 2 * low;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if first_fit(&tiles, middle).len() <= ctas {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    let mut schedule = Schedule {
+        tiles: Vec::new(),
+        ctas: Vec::new(),
+    };
+    for bin in first_fit(&tiles, high) {
+        let start = schedule.tiles.len() as u32;
+        schedule.tiles.extend(bin);
+        schedule.ctas.push(start..schedule.tiles.len() as u32);
+    }
+    schedule
+}
+
+/// Puts each tile into the first bin that it does not overfill.
+fn first_fit(tiles: &[(u64, Tile)], capacity: u64) -> Vec<Vec<Tile>> {
+    let mut bins: Vec<(u64, Vec<Tile>)> = Vec::new();
+    for (cost, tile) in tiles {
+        match bins.iter_mut().find(|(load, _)| load + cost <= capacity) {
+            Some((load, bin)) => {
+                *load += cost;
+                bin.push(*tile);
+            }
+            None => bins.push((*cost, vec![*tile])),
+        }
+    }
+    bins.into_iter().map(|(_, bin)| bin).collect()
+}

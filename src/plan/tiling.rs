@@ -4,7 +4,7 @@
 //! N side). All token
 //! tiles of a group but the last have the same width, so that one tensor map with one box serves the group.
 
-use super::{SCALE_ROWS, STEP_K};
+use super::{SCALE_ROWS, STEP_K, Target};
 use crate::problem::{Group, Set};
 
 /// One group that has tokens. Groups with M = 0 have no tiles, no tensor maps and no pointers.
@@ -37,7 +37,7 @@ pub struct TokenTile {
     pub first: u32,
     /// Tokens in this tile.
     pub rows: u32,
-    /// Columns of the accumulator that are computed: `rows` rounded up to 16.
+    /// Columns of the accumulator that are computed: `rows` rounded up to the target's grain.
     pub width: u32,
     /// 128-row slabs of token scales that the tile touches.
     pub slabs: u32,
@@ -55,27 +55,27 @@ impl TokenTile {
     }
 }
 
-/// Cuts every group that has tokens into token tiles of at most `max_width` rows that start at multiples of `start_step`,
-/// and its weights into tiles of `tile_rows`.
+/// Cuts every group that has tokens into token tiles of at most `max_width` rows, on the target's grain, and its weights
+/// into tiles of `tile_rows`.
 pub fn tile(
     set: &Set,
     k_block: u32,
     max_width: u32,
-    start_step: u32,
+    target: &Target,
     tile_rows: u32,
 ) -> (Vec<GroupTiling>, Vec<TokenTile>) {
     let tilings: Vec<GroupTiling> = (0u32..)
         .zip(&set.groups)
         .filter(|(_, group)| group.m > 0)
         .map(|(index, group)| {
-            let width = token_width(group.m, max_width, start_step);
+            let width = token_width(group.m, max_width, target);
             tile_group(index, group, k_block, width, tile_rows)
         })
         .collect();
     let token_tiles = tilings
         .iter()
         .enumerate()
-        .flat_map(|(index, tiling)| token_tiles(index, tiling))
+        .flat_map(|(index, tiling)| token_tiles(index, tiling, target.token_grain))
         .collect();
     (tilings, token_tiles)
 }
@@ -94,18 +94,22 @@ fn tile_group(index: u32, group: &Group, k_block: u32, width: u32, tile_rows: u3
 }
 
 /// The even split: as few tiles as the widest allows, all equally wide up to the grain of their starts.
-fn token_width(m: u32, max_width: u32, start_step: u32) -> u32 {
+fn token_width(m: u32, max_width: u32, target: &Target) -> u32 {
     let tiles = m.div_ceil(max_width);
-    let grain = if tiles == 1 { 16 } else { start_step };
+    let grain = if tiles == 1 {
+        target.token_grain
+    } else {
+        target.token_start_step
+    };
     m.div_ceil(tiles).next_multiple_of(grain)
 }
 
-fn token_tiles(index: usize, tiling: &GroupTiling) -> impl Iterator<Item = TokenTile> {
+fn token_tiles(index: usize, tiling: &GroupTiling, grain: u32) -> impl Iterator<Item = TokenTile> {
     let (m, step) = (tiling.m, tiling.width);
     (0..m.div_ceil(step)).map(move |i| {
         let first = i * step;
         let rows = step.min(m - first);
-        let width = rows.next_multiple_of(16);
+        let width = rows.next_multiple_of(grain);
         let slabs = (first % SCALE_ROWS + width).div_ceil(SCALE_ROWS);
         TokenTile {
             tiling: index,

@@ -43,12 +43,12 @@ mod graph;
 mod kernel;
 mod launch;
 mod library;
-mod manifest;
 mod memory;
 mod missing;
 mod module;
 mod pointers;
 mod stream;
+mod table;
 mod tensor_map;
 
 pub use checks::Notice;

@@ -1,6 +1,6 @@
 //! Mutants put to the test: whatever is broken in a kernel must show.
 
-use super::{execute, judge};
+use super::{execute_as, is_programmatic, judge};
 use crate::artifact::Kernel;
 use crate::device::Schedule;
 use crate::problem::Set;
@@ -119,7 +119,7 @@ pub fn try_mutant(
 ) -> Result<Finding, String> {
     let broken = Kernel::new(kernel.entry.clone(), mutant.ptx.clone());
     for &schedule in schedules {
-        let report = match execute(&broken, inputs, schedule) {
+        let report = match execute_as(&broken, inputs, schedule, is_programmatic(kernel)) {
             Err(error) if error.is_fault() => Some(error.to_string()),
             Err(error) => return Err(format!("{mutant}: {error}")),
             Ok(outputs) => {

@@ -169,7 +169,12 @@ pub fn library(sets: &[&Set]) -> TempDir {
 
 /// Changes the text of a manifest and gives it a first line that fits.
 pub fn edit_manifest(directory: &Path, edit: impl FnOnce(String) -> String) {
-    let path = directory.join(store::MANIFEST);
+    edit_list(directory, store::MANIFEST, edit);
+}
+
+/// The same, of any list in a library.
+pub fn edit_list(directory: &Path, name: &str, edit: impl FnOnce(String) -> String) {
+    let path = directory.join(name);
     let text = std::fs::read_to_string(&path).expect("a manifest");
     let (first, body) = text.split_once('\n').expect("a first line");
     let (mark, _) = first.rsplit_once(' ').expect("a hash");

@@ -67,7 +67,7 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
         set,
         choices.k_block,
         choices.max_width,
-        target.token_start_step,
+        &target,
         choices.tile_rows(),
     );
     let schedule = schedule::schedule(&tilings, &token_tiles, choices.ctas);
