@@ -77,6 +77,8 @@ pub fn layout(tilings: &[GroupTiling], maps: &Maps) -> ParameterBlock {
         },
         bytes,
         alignment: MAP_BYTES,
+        workspace_bytes: 0,
+        workspace_offset: 0,
         tensor_maps: (0u32..)
             .zip(tilings)
             .flat_map(|(i, t)| group_maps(i * maps.group_bytes(), t, maps))

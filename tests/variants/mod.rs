@@ -67,7 +67,7 @@ pub fn holds(set: &Set, choices: Choices, random: u64) {
         let at = || format!("{}, {choices:?}, {schedule:?}", set.name);
         let outputs =
             trial::execute(&kernel, &inputs, schedule).unwrap_or_else(|e| panic!("{}: {e}", at()));
-        let verdict = trial::judge(set, &inputs, &outputs).unwrap();
+        let verdict = trial::judge(&kernel, set, &inputs, &outputs).unwrap();
         assert!(verdict.passed(), "{}:\n{verdict:?}", at());
     }
 }
