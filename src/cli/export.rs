@@ -76,7 +76,10 @@ fn submission(args: &SubmissionArgs) -> Result<(), Failure> {
     let ptxas = args.cubin.then(Ptxas::find).transpose();
     let ptxas = ptxas.map_err(Failure::input)?;
     let make = |set: &Set| make(set, args.target, ptxas.as_ref());
-    let kernels = args.jobs.pool()?.install(|| sets.par_iter().map(make).collect());
+    let kernels = args
+        .jobs
+        .pool()?
+        .install(|| sets.par_iter().map(make).collect());
     let kernels = request::all(kernels)?;
     let options = Options {
         head: head(args.target),

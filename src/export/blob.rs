@@ -37,7 +37,9 @@ mod tests {
     }
 
     fn text() -> Vec<u8> {
-        (0..4000u32).flat_map(|i| format!("mov.b32 %r{}, {};\n", i % 37, i * i).into_bytes()).collect()
+        (0..4000u32)
+            .flat_map(|i| format!("mov.b32 %r{}, {};\n", i % 37, i * i).into_bytes())
+            .collect()
     }
 
     #[test]

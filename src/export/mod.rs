@@ -77,7 +77,7 @@ pub fn submission(
     }
     check_sizes(kernels)?;
     let embedded = kernels.iter().map(|kernel| embed(kernel, options));
-    let text = Submission {
+    let mut text = Submission {
         version: env!("CARGO_PKG_VERSION"),
         target,
         head: &options.head,
@@ -85,6 +85,7 @@ pub fn submission(
     }
     .render()
     .map_err(ExportError::Template)?;
+    text.push('\n');
     check_letters(&text)?;
     Ok(text)
 }
@@ -188,6 +189,7 @@ fn images(kernel: &Kernel, cubin: bool) -> Result<Vec<Vec<String>>, ExportError>
         images.push(machine_code.ok_or_else(|| ExportError::NoCubin { set: set() })?);
     }
     images.push(kernel.ptx.as_bytes());
-    let encode = |image| blob::encode(image, FORBIDDEN).ok_or_else(|| ExportError::Blob { set: set() });
+    let encode =
+        |image| blob::encode(image, FORBIDDEN).ok_or_else(|| ExportError::Blob { set: set() });
     images.into_iter().map(encode).collect()
 }

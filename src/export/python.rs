@@ -53,6 +53,9 @@ mod tests {
         assert_eq!(tuple([1]), "(1,)");
         assert_eq!(tuple([1, 2]), "(1, 2)");
         assert_eq!(tuple([] as [u32; 0]), "()");
-        assert_eq!(string("a \"b\" \\ \n é"), r#""a \"b\" \\ \U0000000a \U000000e9""#);
+        assert_eq!(
+            string("a \"b\" \\ \n é"),
+            r#""a \"b\" \\ \U0000000a \U000000e9""#
+        );
     }
 }

@@ -1,8 +1,6 @@
-//% if !head.is_empty() %//
-//%- for line in head %//
+//% for line in head -%//
 ${ line }$
-//%- endfor %//
-//% endif -%//
+//% endfor -%//
 """NVFP4 grouped GEMM, exported by nvfp4gen ${ version }$ for ${ target }$. Do not edit.
 
     custom_kernel(data) -> [C of every group]
