@@ -2,7 +2,6 @@
 
 use nvfp4gen::runtime;
 use pyo3::exceptions::{PyLookupError, PyRuntimeError, PyValueError};
-use pyo3::prelude::*;
 use pyo3::{PyErr, create_exception};
 
 create_exception!(

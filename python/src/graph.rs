@@ -3,6 +3,8 @@
 // A raw stream handle enters here: that it is of a live stream is the Python caller's promise.
 #![allow(unsafe_code)]
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use nvfp4gen::runtime::{self, Stream};
 use pyo3::prelude::*;
 
@@ -14,9 +16,23 @@ use super::stream;
 /// A launch in a CUDA graph. One thread at a time may use it.
 #[pyclass(module = "nvfp4gen")]
 pub struct Graph {
-    pub graph: runtime::Graph,
-    pub collected: Collected,
-    pub device: u32,
+    graph: Mutex<runtime::Graph>,
+    collected: Collected,
+    device: u32,
+}
+
+impl Graph {
+    pub fn new(graph: runtime::Graph, collected: Collected, device: u32) -> Self {
+        Graph {
+            graph: Mutex::new(graph),
+            collected,
+            device,
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, runtime::Graph> {
+        self.graph.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[pymethods]
@@ -24,7 +40,7 @@ impl Graph {
     /// Takes over the addresses of a launch of the same kernel.
     fn update(&mut self, launch: PyRef<'_, Launch>) -> PyResult<()> {
         let (launch, collected) = launch.parts();
-        self.graph.update(launch).map_err(raise)?;
+        self.locked().update(launch).map_err(raise)?;
         self.collected = collected;
         Ok(())
     }
@@ -38,6 +54,6 @@ impl Graph {
         };
         // SAFETY: the caller's stream, or the current one of the framework that the tensors belong to.
         let stream = unsafe { Stream::from_raw(handle as *mut _) };
-        self.graph.replay(&stream).map_err(raise)
+        self.locked().replay(&stream).map_err(raise)
     }
 }

@@ -28,7 +28,10 @@ impl Library {
     /// The keys of all kernels, in the order of the shape files.
     #[getter]
     fn keys(&self) -> Vec<String> {
-        self.0.kernels().map(|(_, entry)| entry.key.clone()).collect()
+        self.0
+            .kernels()
+            .map(|(_, entry)| entry.key.clone())
+            .collect()
     }
 
     /// Loads a kernel by its key, or by (M, N, K) of each group.
@@ -55,7 +58,10 @@ impl Library {
 
     fn __repr__(&self) -> String {
         let count = self.0.kernels().count();
-        format!("<nvfp4gen.Library {}: {count} kernels>", self.0.directory().display())
+        format!(
+            "<nvfp4gen.Library {}: {count} kernels>",
+            self.0.directory().display()
+        )
     }
 }
 
@@ -91,8 +97,14 @@ impl Wanted {
 fn word<T: Copy>(what: &str, text: &str, all: &[T], name: fn(T) -> &'static str) -> PyResult<T> {
     let found = all.iter().copied().find(|value| name(*value) == text);
     found.ok_or_else(|| {
-        let names: Vec<_> = all.iter().map(|value| format!("{:?}", name(*value))).collect();
-        PyValueError::new_err(format!("{what} is {text:?}; it can be {}", names.join(" or ")))
+        let names: Vec<_> = all
+            .iter()
+            .map(|value| format!("{:?}", name(*value)))
+            .collect();
+        PyValueError::new_err(format!(
+            "{what} is {text:?}; it can be {}",
+            names.join(" or ")
+        ))
     })
 }
 
@@ -164,6 +176,10 @@ impl Kernel {
     }
 
     fn __repr__(&self) -> String {
-        format!("<nvfp4gen.Kernel {} on device {}>", self.0.key(), self.device())
+        format!(
+            "<nvfp4gen.Kernel {} on device {}>",
+            self.0.key(),
+            self.device()
+        )
     }
 }

@@ -41,8 +41,14 @@ impl Launch {
 
     fn collect(&mut self, abc: &Bound<'_, PyAny>, scales: &Bound<'_, PyAny>) -> PyResult<()> {
         let checks = self.checks.as_deref();
-        self.collected =
-            groups::collect(&mut self.table, &mut self.reader, checks, self.device, abc, scales)?;
+        self.collected = groups::collect(
+            &mut self.table,
+            &mut self.reader,
+            checks,
+            self.device,
+            abc,
+            scales,
+        )?;
         self.bind_table()
     }
 
@@ -114,12 +120,10 @@ impl Launch {
 
     /// A CUDA graph of this launch, with the addresses last bound.
     fn record(&self, py: Python<'_>) -> PyResult<Graph> {
-        let graph = py.detach(|| runtime::Graph::record(&self.launch)).map_err(raise)?;
-        Ok(Graph {
-            graph,
-            collected: self.collected,
-            device: self.device,
-        })
+        let graph = py
+            .detach(|| runtime::Graph::record(&self.launch))
+            .map_err(raise)?;
+        Ok(Graph::new(graph, self.collected, self.device))
     }
 
     /// The addresses last bound: A, B, SFA, SFB, C of each group.
@@ -129,8 +133,15 @@ impl Launch {
     }
 
     fn __repr__(&self) -> String {
-        let checks = if self.checks.is_some() { "" } else { ", unchecked" };
-        format!("<nvfp4gen.Launch of {}{checks}>", self.launch.kernel().key())
+        let checks = if self.checks.is_some() {
+            ""
+        } else {
+            ", unchecked"
+        };
+        format!(
+            "<nvfp4gen.Launch of {}{checks}>",
+            self.launch.kernel().key()
+        )
     }
 }
 

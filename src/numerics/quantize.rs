@@ -38,6 +38,39 @@ pub enum TensorScale {
     Given(f32),
 }
 
+/// What numbers are stored as before they are quantised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// IEEE binary32.
+    F32,
+    /// IEEE binary16.
+    F16,
+    /// bfloat16.
+    Bf16,
+}
+
+impl Source {
+    /// The numbers in little-endian bytes. A last element that is cut short is dropped.
+    pub fn numbers(self, bytes: &[u8]) -> Vec<f32> {
+        let halves = |number: fn([u8; 2]) -> f32| {
+            bytes
+                .par_chunks_exact(2)
+                .map(move |b| number([b[0], b[1]]))
+                .collect()
+        };
+        match self {
+            Source::F32 => {
+                let words = bytes.par_chunks_exact(4);
+                words
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect()
+            }
+            Source::F16 => halves(|b| half::f16::from_le_bytes(b).to_f32()),
+            Source::Bf16 => halves(|b| half::bf16::from_le_bytes(b).to_f32()),
+        }
+    }
+}
+
 /// Why a matrix cannot be quantised.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum QuantizeError {
