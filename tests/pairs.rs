@@ -7,14 +7,22 @@ use nvfp4gen::plan::tiling::Widths;
 use nvfp4gen::problem::{Group, OutputType, Set, Weights};
 use variants::*;
 
-/// A pair, a pair that multicasts token scales, two CTAs that multicast tokens.
+/// Pairs, pairs with multicast, multicast without pairs.
 fn two_ctas() -> [Choices; 3] {
-    let together = |pair, multicast| Choices {
+    [(true, false), (true, true), (false, true)].map(|(pair, multicast)| Choices {
         pair,
         multicast,
         ..alone()
-    };
-    [(true, false), (true, true), (false, true)].map(|(p, m)| together(p, m))
+    })
+}
+
+/// One accumulator as wide as can be.
+fn widest(choices: &Choices) -> Choices {
+    Choices {
+        widths: Widths::UpTo(256),
+        accumulators: 1,
+        ..choices.clone()
+    }
 }
 
 /// Everything is used again: each of two workers has three tiles or more, each ring wraps within a tile, the first tile
@@ -44,7 +52,7 @@ fn worn() -> Set {
 fn right_at_the_edges() {
     for choices in two_ctas() {
         for set in shipped("edge.toml") {
-            holds(&set, choices.clone(), 1);
+            holds(&set, &choices, 1);
         }
     }
 }
@@ -53,42 +61,37 @@ fn right_at_the_edges() {
 fn right_under_many_schedules() {
     for choices in two_ctas() {
         for set in shipped("mutants.toml").into_iter().chain([worn()]) {
-            holds(&set, choices.clone(), 10);
+            holds(&set, &choices, 10);
         }
-        let widest = Choices {
-            widths: Widths::UpTo(256),
-            accumulators: 1,
-            ..choices.clone()
-        };
-        holds(&uniform("widest", &[250, 24], 640, 1536), widest, 10);
+        holds(
+            &uniform("widest", &[250, 24], 640, 1536),
+            &widest(&choices),
+            10,
+        );
     }
 }
 
 #[test]
 fn right_where_the_block_is_in_device_memory() {
     for choices in two_ctas() {
-        let plan = planned(&uniform("crowd", &[3; 64], 136, 320), choices.clone());
+        let plan = planned(&uniform("crowd", &[3; 64], 136, 320), &choices);
         assert_eq!(
             plan.parameters.location,
             nvfp4gen::artifact::Location::Device
         );
-        holds(&uniform("crowd", &[3; 64], 136, 320), choices, 1);
+        holds(&uniform("crowd", &[3; 64], 136, 320), &choices, 1);
     }
 }
 
 #[test]
 fn no_mutant_survives_here() {
     for choices in two_ctas() {
-        let mutants = no_mutant_survives(&worn(), choices.clone(), 8);
+        let mutants = no_mutant_survives(&worn(), &choices, 8);
         assert!(mutants > 90, "{mutants}");
         // All constants but the token tiles are immediates.
         no_mutant_survives(
             &uniform("one-by-one", &[250, 24], 264, 1536),
-            one_worker(Choices {
-                widths: Widths::UpTo(256),
-                accumulators: 1,
-                ..choices
-            }),
+            &one_worker(&widest(&choices)),
             8,
         );
     }
@@ -99,7 +102,7 @@ fn every_shipped_set_assembles() {
     for choices in two_ctas() {
         for file in ["leaderboard.toml", "contest-tests.toml", "edge.toml"] {
             for set in shipped(file) {
-                assembles(&set, choices.clone());
+                assembles(&set, &choices);
             }
         }
     }

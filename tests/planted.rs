@@ -34,7 +34,9 @@ fn passes(kernel: &Kernel, given: &[GroupInputs], judged: &[GroupInputs]) -> boo
     [Schedule::Eager, Schedule::Lazy]
         .into_iter()
         .all(|schedule| match trial::execute(kernel, given, schedule) {
-            Ok(outputs) => trial::judge(&set, judged, &outputs).unwrap().passed(),
+            Ok(outputs) => trial::judge(kernel, &set, judged, &outputs)
+                .unwrap()
+                .passed(),
             Err(error) => {
                 assert!(error.is_fault(), "{error}");
                 false
@@ -201,7 +203,9 @@ fn finer_token_starts_compute_the_same() {
     for schedule in [Schedule::Eager, Schedule::Lazy, Schedule::Random(1)] {
         let outputs = trial::execute(&kernel, &inputs, schedule).unwrap();
         assert!(
-            trial::judge(&set, &inputs, &outputs).unwrap().passed(),
+            trial::judge(&kernel, &set, &inputs, &outputs)
+                .unwrap()
+                .passed(),
             "{schedule:?}"
         );
     }

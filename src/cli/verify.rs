@@ -140,9 +140,9 @@ fn verify_set(args: &VerifyArgs, set: &Set) -> Result<Outcome, Failure> {
             .position(|earlier| earlier == output)
         {
             Some(earlier) => runs[earlier].verdict.clone(),
-            None => output
-                .clone()
-                .and_then(|c| trial::judge(set, &inputs, &c).map_err(|error| error.to_string())),
+            None => output.clone().and_then(|c| {
+                trial::judge(&kernel, set, &inputs, &c).map_err(|error| error.to_string())
+            }),
         };
         runs.push(Run {
             schedule: schedules[index],

@@ -116,7 +116,7 @@ fn verify(
         .map_err(|_| "no inputs can be drawn".to_owned())?;
     let loaded = library.load_set(device, set).map_err(|e| text(&e))?;
     let outputs = compute(&loaded, set, &inputs).map_err(|e| text(&e))?;
-    let verdict = trial::judge(set, &inputs, &outputs).map_err(|e| text(&e))?;
+    let verdict = trial::judge(kernel, set, &inputs, &outputs).map_err(|e| text(&e))?;
     let different = if args.against_emulator {
         let emulated = trial::execute(kernel, &inputs, Schedule::Eager).map_err(|e| text(&e))?;
         Some(differences(

@@ -119,6 +119,8 @@ pub fn layout(tilings: &[GroupTiling], maps: &Maps) -> ParameterBlock {
         },
         bytes,
         alignment: MAP_BYTES,
+        workspace_bytes: 0,
+        workspace_offset: 0,
         tensor_maps: groups().flat_map(|(t, o)| group_maps(o, t, maps)).collect(),
         pointers: groups()
             .flat_map(|(t, o)| group_pointers(o.pointers, t, maps))

@@ -122,7 +122,8 @@ pub fn try_mutant(
             Err(error) if error.is_fault() => Some(error.to_string()),
             Err(error) => return Err(format!("{mutant}: {error}")),
             Ok(outputs) => {
-                let verdict = judge(set, inputs, &outputs).map_err(|error| error.to_string())?;
+                let verdict =
+                    judge(kernel, set, inputs, &outputs).map_err(|error| error.to_string())?;
                 (!verdict.passed()).then(|| "wrong numbers".to_owned())
             }
         };

@@ -24,19 +24,22 @@ pub fn alone() -> Choices {
         k_block: 256,
         widths: Widths::UpTo(192),
         accumulators: 2,
+        order: Order::Runs,
         ctas: 2,
         pair: false,
         multicast: false,
         chunk: 32,
-        order: Order::Balanced,
         weights_hint: CacheHint::EvictFirst,
         tokens_hint: CacheHint::EvictLast,
     }
 }
 
 /// The choices with all tiles on one worker: everything that is used again is used again.
-pub fn one_worker(choices: Choices) -> Choices {
-    Choices { ctas: 1, ..choices }
+pub fn one_worker(choices: &Choices) -> Choices {
+    Choices {
+        ctas: 1,
+        ..choices.clone()
+    }
 }
 
 pub fn shipped(file: &str) -> Vec<Set> {
@@ -55,8 +58,8 @@ pub fn uniform(name: &str, m: &[u32], n: u32, k: u32) -> Set {
     }
 }
 
-pub fn planned(set: &Set, choices: Choices) -> Plan {
-    plan(set, TARGET, choices).unwrap_or_else(|e| panic!("{}: {e}", set.name))
+pub fn planned(set: &Set, choices: &Choices) -> Plan {
+    plan(set, TARGET, choices.clone()).unwrap_or_else(|e| panic!("{}: {e}", set.name))
 }
 
 pub fn schedules(random: u64) -> Vec<Schedule> {
@@ -67,21 +70,21 @@ pub fn schedules(random: u64) -> Vec<Schedule> {
 }
 
 /// Full-range data under every schedule, each element within its bound.
-pub fn holds(set: &Set, choices: Choices, random: u64) {
-    let kernel = emit::kernel(&planned(set, choices.clone())).unwrap();
+pub fn holds(set: &Set, choices: &Choices, random: u64) {
+    let kernel = emit::kernel(&planned(set, choices)).unwrap();
     let inputs = trial::inputs(set, 1, Data::FullRange).unwrap();
     for schedule in schedules(random) {
         let at = || format!("{}, {choices:?}, {schedule:?}", set.name);
         let outputs =
             trial::execute(&kernel, &inputs, schedule).unwrap_or_else(|e| panic!("{}: {e}", at()));
-        let verdict = trial::judge(set, &inputs, &outputs).unwrap();
+        let verdict = trial::judge(&kernel, set, &inputs, &outputs).unwrap();
         assert!(verdict.passed(), "{}:\n{verdict:?}", at());
     }
 }
 
 /// Every mutant shows, or is known to be no fault. Returns how many there were.
-pub fn no_mutant_survives(set: &Set, choices: Choices, random: u64) -> usize {
-    let kernel: Kernel = emit::kernel(&planned(set, choices.clone())).unwrap();
+pub fn no_mutant_survives(set: &Set, choices: &Choices, random: u64) -> usize {
+    let kernel: Kernel = emit::kernel(&planned(set, choices)).unwrap();
     let inputs = trial::inputs(set, 1, Data::FullRange).unwrap();
     let verdicts = trial::try_mutants(&kernel, set, &inputs, &schedules(random)).unwrap();
     let survivors: Vec<String> = verdicts
@@ -99,7 +102,7 @@ pub fn no_mutant_survives(set: &Set, choices: Choices, random: u64) -> usize {
 }
 
 /// ptxas takes it for both Blackwells, without a warning and without spills.
-pub fn assembles(set: &Set, choices: Choices) {
+pub fn assembles(set: &Set, choices: &Choices) {
     let ptxas = Ptxas::find().expect("run scripts/fetch-tools");
     for target in [SM_100A, SM_103A] {
         let plan =

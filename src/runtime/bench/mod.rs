@@ -120,7 +120,7 @@ pub fn bench(
     }
     let mut wrong = 0;
     for data in &bench.data {
-        wrong += usize::from(!data.is_right(&bench.stream)?);
+        wrong += usize::from(!data.is_right(&bench.stream, kernel.entry().split_k)?);
     }
     Ok(Report {
         name: set.name.clone(),
