@@ -49,7 +49,7 @@ fn is_right(set: &Set, choices: Choices) {
     for schedule in [Schedule::Eager, Schedule::Lazy, Schedule::Random(3)] {
         let outputs = trial::execute(&kernel, &inputs, schedule)
             .unwrap_or_else(|e| panic!("{what}, {schedule:?}: {e}"));
-        let verdict = trial::judge(set, &inputs, &outputs).unwrap();
+        let verdict = trial::judge(&kernel, set, &inputs, &outputs).unwrap();
         assert!(verdict.passed(), "{what}, {schedule:?}: {verdict:?}");
     }
 }
