@@ -89,8 +89,8 @@ fn the_machine_code_holds_what_the_plan_asks_for() {
     assert_eq!(count("UTCBAR"), 2, "commits: stage empty, accumulator full");
     assert_eq!(
         count("LDTM.16dp256bit.x4"),
-        2,
-        "two halves of a warp's lanes"
+        4,
+        "two halves of a warp's lanes, of the first chunk and of the next"
     );
     assert_eq!(count("STG.E.128"), 4, "32 tokens, eight at a time");
     assert_eq!(count("LDL") + count("STL"), 0, "local memory");
