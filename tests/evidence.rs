@@ -14,7 +14,7 @@ use std::process::Command;
 
 fn sets(file: &str) -> Vec<Set> {
     let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("shapes");
-    ShapeFile::read(&shapes.join(file)).unwrap().sets
+    ShapeFile::read(shapes.join(file)).unwrap().sets
 }
 
 fn inside(plan: &Plan) -> &sm_100a::Kernel {
