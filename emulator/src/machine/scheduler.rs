@@ -109,13 +109,18 @@ impl Cluster {
     }
 
     fn random_operation(&mut self, grid: &Grid<'_>) -> Result<bool, Fault> {
-        let eligible: Vec<usize> = (0..self.state.queue.len())
-            .filter(|&i| self.state.eligible(i))
-            .collect();
-        if eligible.is_empty() {
+        let count = self.state.queue.len();
+        if count == 0 {
             return Ok(false);
         }
-        let chosen = eligible[self.state.policy.below(eligible.len())];
+        // The first that may happen from a random place on: to look at all would take long where copies are many.
+        let start = self.state.policy.below(count);
+        let chosen = (start..count)
+            .chain(0..start)
+            .find(|&i| self.state.eligible(i));
+        let Some(chosen) = chosen else {
+            return Ok(false);
+        };
         self.state.run_queued(grid, chosen)?;
         Ok(true)
     }
