@@ -144,6 +144,9 @@ pub(crate) enum Taint {
     },
     /// A result is defined where a or b is and decides it alone, by being this value.
     Absorbing { a: Src, b: Src, value: u64 },
+    /// Each result is put together from bytes of operands, or of nothing that could be undefined: compilers build vectors
+    /// with parts that nobody will look at.
+    Bytes(Vec<(Slot, Vec<Option<(Slot, u8)>>)>),
     /// Operands must be defined, results are.
     Strict,
     /// The instruction says itself, when it executes.

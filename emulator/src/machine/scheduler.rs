@@ -409,7 +409,7 @@ fn run_fragment(
         );
         taken.map_err(|kind| Fault { kind, site: here() })?
     } else {
-        (0, 0)
+        Default::default()
     };
     let line = instruction.line;
     let mut step = Step {
