@@ -71,11 +71,15 @@ fn the_machine_code_holds_what_the_plan_asks_for() {
         12,
         "copies of one slab of weight scales and two of token scales for each K step"
     );
-    assert_eq!(count("UTMALDG.2D"), 2, "weights and tokens");
+    assert_eq!(
+        count("UTMALDG.2D"),
+        4,
+        "weights and tokens, in the first ring and after it"
+    );
     assert_eq!(
         count("UBLKCP"),
-        3,
-        "one slab of weight scales, two of token scales"
+        6,
+        "one slab of weight scales, two of token scales, likewise"
     );
     assert_eq!(count("UTCBAR"), 2, "commits: stage empty, accumulator full");
     assert_eq!(
