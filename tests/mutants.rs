@@ -7,7 +7,7 @@ use nvfp4gen::plan::Target;
 use nvfp4gen::plan::target::SM_100A;
 use nvfp4gen::problem::ShapeFile;
 use nvfp4gen::trial::{self, Finding};
-use nvfp4gen::verify::Data;
+use nvfp4gen::verify::{Arithmetic, Data};
 use std::path::Path;
 
 /// Two CTAs, so that each has several tiles and every ring wraps.
@@ -25,9 +25,15 @@ fn no_mutant_of_a_generated_kernel_survives() {
         let inputs = trial::inputs(&set, 1, Data::FullRange).unwrap();
         for &schedule in &schedules {
             let outputs = trial::execute(&kernel, &inputs, schedule).unwrap();
-            assert!(trial::judge(&set, &inputs, &outputs).unwrap().passed());
+            assert!(
+                trial::judge(&set, Arithmetic::BlockScaled, &inputs, &outputs)
+                    .unwrap()
+                    .passed()
+            );
         }
-        let verdicts = trial::try_mutants(&kernel, &set, &inputs, &schedules).unwrap();
+        let verdicts =
+            trial::try_mutants(&kernel, &set, Arithmetic::BlockScaled, &inputs, &schedules)
+                .unwrap();
         let survivors: Vec<String> = verdicts
             .iter()
             .filter(|v| v.finding == Finding::Survived)

@@ -8,7 +8,7 @@ use nvfp4gen::plan::Target;
 use nvfp4gen::plan::target::SM_100A;
 use nvfp4gen::problem::{Group, OutputType, Set, Weights};
 use nvfp4gen::trial;
-use nvfp4gen::verify::{Data, GroupInputs};
+use nvfp4gen::verify::{Arithmetic, Data, GroupInputs};
 
 fn set() -> Set {
     let group = |m, n, k| Group { m, n, k };
@@ -31,7 +31,9 @@ fn passes(kernel: &Kernel, given: &[GroupInputs], judged: &[GroupInputs]) -> boo
     [Schedule::Eager, Schedule::Lazy]
         .into_iter()
         .all(|schedule| match trial::execute(kernel, given, schedule) {
-            Ok(outputs) => trial::judge(&set, judged, &outputs).unwrap().passed(),
+            Ok(outputs) => trial::judge(&set, Arithmetic::BlockScaled, judged, &outputs)
+                .unwrap()
+                .passed(),
             Err(error) => {
                 assert!(error.is_fault(), "{error}");
                 false
@@ -186,7 +188,9 @@ fn finer_token_starts_compute_the_same() {
     for schedule in [Schedule::Eager, Schedule::Lazy, Schedule::Random(1)] {
         let outputs = trial::execute(&kernel, &inputs, schedule).unwrap();
         assert!(
-            trial::judge(&set, &inputs, &outputs).unwrap().passed(),
+            trial::judge(&set, Arithmetic::BlockScaled, &inputs, &outputs)
+                .unwrap()
+                .passed(),
             "{schedule:?}"
         );
     }

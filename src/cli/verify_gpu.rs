@@ -36,9 +36,7 @@ struct Found {
 
 impl Outcome {
     fn passed(&self) -> bool {
-        self.result
-            .as_ref()
-            .is_ok_and(|found| found.total.passed())
+        self.result.as_ref().is_ok_and(|found| found.total.passed())
     }
 }
 
@@ -61,7 +59,7 @@ pub fn run(args: &VerifyArgs, ordinal: u32, sets: &[Set]) -> Result<(), Failure>
         .zip(&kernels)
         .map(|(set, kernel)| {
             progress.step(&set.name, || {
-                outcome(args, &library, &device, set, kernel)
+                outcome(args, &library, &device, target, set, kernel)
             })
         })
         .collect();
@@ -80,9 +78,7 @@ pub fn run(args: &VerifyArgs, ordinal: u32, sets: &[Set]) -> Result<(), Failure>
 }
 
 fn target_of(device: &Device) -> Result<Target, Failure> {
-    let known = TARGETS
-        .into_iter()
-        .find(|target| device.runs(target.name));
+    let known = TARGETS.into_iter().find(|target| device.runs(target.name));
     known.ok_or_else(|| {
         let (major, minor) = device.properties().capability;
         Failure::Input(format!(
@@ -96,11 +92,12 @@ fn outcome(
     args: &VerifyArgs,
     library: &Library,
     device: &Device,
+    target: Target,
     set: &Set,
     kernel: &Kernel,
 ) -> Outcome {
     let start = Instant::now();
-    let result = verify(args, library, device, set, kernel);
+    let result = verify(args, library, device, target, set, kernel);
     Outcome {
         name: set.name.clone(),
         key: set.key(),
@@ -113,6 +110,7 @@ fn verify(
     args: &VerifyArgs,
     library: &Library,
     device: &Device,
+    target: Target,
     set: &Set,
     kernel: &Kernel,
 ) -> Result<Found, String> {
@@ -122,11 +120,15 @@ fn verify(
         .map_err(|_| "no inputs can be drawn".to_owned())?;
     let loaded = library.load_set(device, set).map_err(|e| text(&e))?;
     let outputs = compute(&loaded, set, &inputs).map_err(|e| text(&e))?;
-    let verdict = trial::judge(set, &inputs, &outputs).map_err(|e| text(&e))?;
+    let verdict =
+        trial::judge(set, request::arithmetic(target), &inputs, &outputs).map_err(|e| text(&e))?;
     let different = if args.against_emulator {
-        let emulated =
-            trial::execute(kernel, &inputs, Schedule::Eager).map_err(|e| text(&e))?;
-        Some(differences(&outputs, &emulated, set.output.bytes() as usize))
+        let emulated = trial::execute(kernel, &inputs, Schedule::Eager).map_err(|e| text(&e))?;
+        Some(differences(
+            &outputs,
+            &emulated,
+            set.output.bytes() as usize,
+        ))
     } else {
         None
     };

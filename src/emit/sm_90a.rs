@@ -148,7 +148,12 @@ fn barriers(shared: &SharedMap) -> Vec<Barrier> {
     let readers = MULTIPLY_WARPS + TOKEN_WARPS;
     row("stage full", shared.full, shared.stages, 1)
         .chain(row("stage empty", shared.empty, shared.stages, readers))
-        .chain(row("slot full", shared.slot_full, shared.slots, TOKEN_WARPS))
+        .chain(row(
+            "slot full",
+            shared.slot_full,
+            shared.slots,
+            TOKEN_WARPS,
+        ))
         .chain(row(
             "slot empty",
             shared.slot_empty,
@@ -346,7 +351,9 @@ impl Variant {
             width,
             label: format!("MULTIPLY_{width}"),
             sums: list((0..width / 2).map(|i| format!("%sum{i}"))),
-            pairs: (0..width.div_ceil(16)).map(|i| Pair::new(i, width)).collect(),
+            pairs: (0..width.div_ceil(16))
+                .map(|i| Pair::new(i, width))
+                .collect(),
         }
     }
 }

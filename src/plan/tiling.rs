@@ -101,11 +101,7 @@ fn token_width(m: u32, max_width: u32, target: &Target) -> u32 {
     m.div_ceil(tiles).next_multiple_of(grain)
 }
 
-fn token_tiles(
-    index: usize,
-    tiling: &GroupTiling,
-    grain: u32,
-) -> impl Iterator<Item = TokenTile> {
+fn token_tiles(index: usize, tiling: &GroupTiling, grain: u32) -> impl Iterator<Item = TokenTile> {
     let (m, step) = (tiling.m, tiling.width);
     (0..m.div_ceil(step)).map(move |i| {
         let first = i * step;

@@ -9,7 +9,7 @@ pub use mutants::{Finding, MutantVerdict, try_mutant, try_mutants};
 use crate::artifact::Kernel;
 use crate::device::{DeviceError, Emulated, GroupBuffers, Schedule};
 use crate::problem::Set;
-use crate::verify::{Data, GroupInputs, SetVerdict, VerifyError, check_group, draw};
+use crate::verify::{Arithmetic, Data, GroupInputs, SetVerdict, VerifyError, check_group, draw};
 
 /// Draws the inputs of every group of a set.
 ///
@@ -38,17 +38,20 @@ pub fn execute(
     Emulated::load(kernel)?.run(&buffers, schedule)
 }
 
-/// Holds every element of C to the exact reference.
+/// Holds every element of C to the exact reference, within the bound of the arithmetic.
 ///
 /// # Errors
 /// If the inputs or outputs do not have the sizes of the set.
 pub fn judge(
     set: &Set,
+    arithmetic: Arithmetic,
     inputs: &[GroupInputs],
     outputs: &[Vec<u8>],
 ) -> Result<SetVerdict, VerifyError> {
-    let check =
-        |(index, group)| check_group(index, group, set.output, &inputs[index], &outputs[index]);
+    let check = |(index, group)| {
+        let (inputs, output) = (&inputs[index], &outputs[index]);
+        check_group(index, group, set.output, arithmetic, inputs, output)
+    };
     let groups = set.groups.iter().enumerate().map(check);
     Ok(SetVerdict {
         name: set.name.clone(),

@@ -4,7 +4,7 @@ use super::{execute, judge};
 use crate::artifact::Kernel;
 use crate::device::Schedule;
 use crate::problem::Set;
-use crate::verify::{GroupInputs, Mutant, mutants};
+use crate::verify::{Arithmetic, GroupInputs, Mutant, mutants};
 use rayon::prelude::*;
 use std::fmt;
 
@@ -87,13 +87,14 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
 pub fn try_mutants(
     kernel: &Kernel,
     set: &Set,
+    arithmetic: Arithmetic,
     inputs: &[GroupInputs],
     schedules: &[Schedule],
 ) -> Result<Vec<MutantVerdict>, String> {
     mutants(&kernel.ptx)
         .into_par_iter()
         .map(|mutant| {
-            let finding = try_mutant(kernel, &mutant, set, inputs, schedules)?;
+            let finding = try_mutant(kernel, &mutant, set, arithmetic, inputs, schedules)?;
             Ok(MutantVerdict { mutant, finding })
         })
         .collect()
@@ -107,6 +108,7 @@ pub fn try_mutant(
     kernel: &Kernel,
     mutant: &Mutant,
     set: &Set,
+    arithmetic: Arithmetic,
     inputs: &[GroupInputs],
     schedules: &[Schedule],
 ) -> Result<Finding, String> {
@@ -116,7 +118,8 @@ pub fn try_mutant(
             Err(error) if error.is_fault() => Some(error.to_string()),
             Err(error) => return Err(format!("{mutant}: {error}")),
             Ok(outputs) => {
-                let verdict = judge(set, inputs, &outputs).map_err(|error| error.to_string())?;
+                let verdict =
+                    judge(set, arithmetic, inputs, &outputs).map_err(|error| error.to_string())?;
                 (!verdict.passed()).then(|| "wrong numbers".to_owned())
             }
         };

@@ -59,12 +59,7 @@ pub struct Kernel {
 /// Makes the plan, or says which rule the choices break.
 pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal> {
     legality::check_sizes(set)?;
-    let (tilings, token_tiles) = tiling::tile(
-        set,
-        choices.k_block,
-        choices.max_width,
-        &target,
-    );
+    let (tilings, token_tiles) = tiling::tile(set, choices.k_block, choices.max_width, &target);
     let schedule = schedule::schedule(&tilings, &token_tiles, choices.ctas);
     let shared = shared_memory::map(&tilings, &token_tiles, &target, &choices)?;
     let tensor = tensor_memory::map(&token_tiles, &choices)?;

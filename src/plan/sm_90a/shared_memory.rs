@@ -74,8 +74,9 @@ pub fn map(
     let widest = token_tiles.iter().map(|t| t.width).max().unwrap_or(8);
     let slot_bytes = 2 * widest * HALF_ROW_BYTES;
     let fixed = |slots| MULTIPLY_WARPS * STAGING_BYTES + slots * (slot_bytes + 2 * BARRIER_BYTES);
-    let fitting =
-        |slots| target.shared_bytes.saturating_sub(fixed(slots)) / (stage.bytes + 2 * BARRIER_BYTES);
+    let fitting = |slots| {
+        target.shared_bytes.saturating_sub(fixed(slots)) / (stage.bytes + 2 * BARRIER_BYTES)
+    };
     let slots = if fitting(3) >= STAGES_BESIDE_THIRD_SLOT {
         3
     } else {

@@ -2,12 +2,14 @@
 
 use super::super::{Buffer, Device, Error, Event, Pointers, Stream};
 use crate::problem::Set;
-use crate::verify::{Data, GroupInputs, check_group, draw};
+use crate::verify::{Arithmetic, Data, GroupInputs, check_group, draw};
 
 /// The operands of one call. What they hold can be drawn again from the seed.
 pub(super) struct DataSet {
     set: Set,
     seed: u64,
+    /// How the device's tensor core adds up.
+    arithmetic: Arithmetic,
     /// A, B, SFA, SFB and C of each group.
     buffers: Vec<[Buffer; 5]>,
     pointers: Vec<Pointers>,
@@ -52,6 +54,10 @@ impl DataSet {
         Ok(DataSet {
             set: set.clone(),
             seed: 0,
+            arithmetic: match device.properties().capability {
+                (9, _) => Arithmetic::DequantisedF16,
+                _ => Arithmetic::BlockScaled,
+            },
             pointers: pointers.collect(),
             buffers,
         })
@@ -73,7 +79,14 @@ impl DataSet {
         for (index, group) in self.set.groups.iter().enumerate() {
             let inputs = inputs(&self.set, index, self.seed)?;
             let got = self.output(stream, index)?;
-            let verdict = check_group(index, group, self.set.output, &inputs, &got);
+            let verdict = check_group(
+                index,
+                group,
+                self.set.output,
+                self.arithmetic,
+                &inputs,
+                &got,
+            );
             if !verdict.is_ok_and(|verdict| verdict.passed()) {
                 return Ok(false);
             }
