@@ -7,7 +7,7 @@ use nvfp4gen::plan::Target;
 use nvfp4gen::plan::target::SM_100A;
 use nvfp4gen::problem::ShapeFile;
 use nvfp4gen::trial::{self, Finding};
-use nvfp4gen::verify::{Arithmetic, Data};
+use nvfp4gen::verify::Data;
 use std::path::Path;
 
 /// Two CTAs, so that each has several tiles and every ring wraps.
@@ -26,14 +26,12 @@ fn no_mutant_of_a_generated_kernel_survives() {
         for &schedule in &schedules {
             let outputs = trial::execute(&kernel, &inputs, schedule).unwrap();
             assert!(
-                trial::judge(&set, Arithmetic::BlockScaled, &inputs, &outputs)
+                trial::judge(&kernel, &set, &inputs, &outputs)
                     .unwrap()
                     .passed()
             );
         }
-        let verdicts =
-            trial::try_mutants(&kernel, &set, Arithmetic::BlockScaled, &inputs, &schedules)
-                .unwrap();
+        let verdicts = trial::try_mutants(&kernel, &set, &inputs, &schedules).unwrap();
         let survivors: Vec<String> = verdicts
             .iter()
             .filter(|v| v.finding == Finding::Survived)

@@ -12,7 +12,7 @@ use nvfp4gen::plan::target::SM_100A;
 use nvfp4gen::problem::{Group, OutputType, Set, Weights};
 use nvfp4gen::runtime::{Device, Error, Library};
 use nvfp4gen::trial;
-use nvfp4gen::verify::{Arithmetic, Data};
+use nvfp4gen::verify::Data;
 use serde::Serialize;
 use serde_json::json;
 
@@ -177,8 +177,7 @@ fn compute(set: &Set) -> Result<(), String> {
     let inputs = trial::inputs(set, 1, Data::FullRange).map_err(|error| text(&error))?;
     let outputs =
         trial::execute(&kernel, &inputs, Schedule::Eager).map_err(|error| text(&error))?;
-    let verdict = trial::judge(set, Arithmetic::BlockScaled, &inputs, &outputs)
-        .map_err(|error| text(&error))?;
+    let verdict = trial::judge(&kernel, set, &inputs, &outputs).map_err(|error| text(&error))?;
     if verdict.passed() {
         Ok(())
     } else {

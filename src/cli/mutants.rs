@@ -46,8 +46,7 @@ fn score_set(args: &VerifyArgs, set: &Set) -> Result<Score, Failure> {
     let kernel = request::compile(set, args.target())?;
     let inputs = args.inputs(set)?;
     let schedules: Vec<_> = args.schedules().into_iter().map(Into::into).collect();
-    let arithmetic = request::arithmetic(args.target());
-    let verdicts = trial::try_mutants(&kernel, set, arithmetic, &inputs, &schedules)
+    let verdicts = trial::try_mutants(&kernel, set, &inputs, &schedules)
         .map_err(|error| Failure::Check(format!("set `{}`: {error}", set.name)))?;
     Ok(Score {
         name: set.name.clone(),

@@ -8,9 +8,7 @@ use nvfp4gen::artifact::Kernel;
 use nvfp4gen::choose::choose;
 use nvfp4gen::emit;
 use nvfp4gen::plan::Target;
-use nvfp4gen::plan::target::Family;
 use nvfp4gen::problem::{Set, ShapeFile};
-use nvfp4gen::verify::Arithmetic;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::failure::Failure;
@@ -74,14 +72,6 @@ pub fn no_such_set(name: &str, sets: &[Set]) -> Failure {
         "no set is called `{name}`; there are: {}",
         names.join(", ")
     ))
-}
-
-/// How the target's tensor core adds up.
-pub fn arithmetic(target: Target) -> Arithmetic {
-    match target.family {
-        Family::Blackwell => Arithmetic::BlockScaled,
-        Family::Hopper => Arithmetic::DequantisedF16,
-    }
 }
 
 /// The kernel of a set: chosen, planned and emitted.

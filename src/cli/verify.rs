@@ -8,7 +8,7 @@ use nvfp4gen::artifact::Kernel;
 use nvfp4gen::plan::Target;
 use nvfp4gen::problem::Set;
 use nvfp4gen::trial;
-use nvfp4gen::verify::{Data, GroupInputs, SetVerdict};
+use nvfp4gen::verify::{Data, GroupInputs};
 use rayon::prelude::*;
 
 use super::failure::Failure;
@@ -140,7 +140,9 @@ fn verify_set(args: &VerifyArgs, set: &Set) -> Result<Outcome, Failure> {
             .position(|earlier| earlier == output)
         {
             Some(earlier) => runs[earlier].verdict.clone(),
-            None => output.clone().and_then(|c| judge(args, set, &inputs, &c)),
+            None => output.clone().and_then(|c| {
+                trial::judge(&kernel, set, &inputs, &c).map_err(|error| error.to_string())
+            }),
         };
         runs.push(Run {
             schedule: schedules[index],
@@ -186,16 +188,6 @@ impl VerifyArgs {
         trial::inputs(set, self.seed, self.data.into())
             .map_err(|error| Failure::Input(format!("set `{}`: {error}", set.name)))
     }
-}
-
-fn judge(
-    args: &VerifyArgs,
-    set: &Set,
-    inputs: &[GroupInputs],
-    outputs: &[Vec<u8>],
-) -> Result<SetVerdict, String> {
-    trial::judge(set, request::arithmetic(args.target), inputs, outputs)
-        .map_err(|error| error.to_string())
 }
 
 fn execute(

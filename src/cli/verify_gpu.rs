@@ -58,9 +58,7 @@ pub fn run(args: &VerifyArgs, ordinal: u32, sets: &[Set]) -> Result<(), Failure>
         .iter()
         .zip(&kernels)
         .map(|(set, kernel)| {
-            progress.step(&set.name, || {
-                outcome(args, &library, &device, target, set, kernel)
-            })
+            progress.step(&set.name, || outcome(args, &library, &device, set, kernel))
         })
         .collect();
     drop(progress);
@@ -92,12 +90,11 @@ fn outcome(
     args: &VerifyArgs,
     library: &Library,
     device: &Device,
-    target: Target,
     set: &Set,
     kernel: &Kernel,
 ) -> Outcome {
     let start = Instant::now();
-    let result = verify(args, library, device, target, set, kernel);
+    let result = verify(args, library, device, set, kernel);
     Outcome {
         name: set.name.clone(),
         key: set.key(),
@@ -110,7 +107,6 @@ fn verify(
     args: &VerifyArgs,
     library: &Library,
     device: &Device,
-    target: Target,
     set: &Set,
     kernel: &Kernel,
 ) -> Result<Found, String> {
@@ -120,8 +116,7 @@ fn verify(
         .map_err(|_| "no inputs can be drawn".to_owned())?;
     let loaded = library.load_set(device, set).map_err(|e| text(&e))?;
     let outputs = compute(&loaded, set, &inputs).map_err(|e| text(&e))?;
-    let verdict =
-        trial::judge(set, request::arithmetic(target), &inputs, &outputs).map_err(|e| text(&e))?;
+    let verdict = trial::judge(kernel, set, &inputs, &outputs).map_err(|e| text(&e))?;
     let different = if args.against_emulator {
         let emulated = trial::execute(kernel, &inputs, Schedule::Eager).map_err(|e| text(&e))?;
         Some(differences(

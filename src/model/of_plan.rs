@@ -1,33 +1,55 @@
 //! What a plan of this crate asks of the machine.
 
-use super::workload::{Kernel, Mma, Operand, Reduction, Stream, Tile, Worker, Workload};
+use super::workload::{
+    Early, Kernel, Mma, Operand, Programmatic, Reduction, Stream, Tile, Worker, Workload,
+};
 use crate::artifact::Location;
 use crate::plan::schedule::Tile as Scheduled;
 use crate::plan::tiling::{GroupTiling, TokenTile};
-use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, TargetPlan, WEIGHT_ROWS, sm_100a};
+use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, Target, TargetPlan, WEIGHT_ROWS, sm_100a};
+use crate::problem::Weights;
+use std::fmt;
 
 /// Bytes of one operand row in one K = 64 step.
 const STEP_BYTES: u32 = STEP_K / 2;
 
-impl From<&Plan> for Workload {
-    fn from(plan: &Plan) -> Workload {
+/// The plan is for a target whose kernels have no model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoModel(pub Target);
+
+impl fmt::Display for NoModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no model of kernels for {}", self.0)
+    }
+}
+
+impl std::error::Error for NoModel {}
+
+impl TryFrom<&Plan> for Workload {
+    type Error = NoModel;
+
+    fn try_from(plan: &Plan) -> Result<Workload, NoModel> {
         let chunks = Chunks::new(plan);
         let TargetPlan::Sm100a(inside) = &plan.kernel else {
-            todo!()
+            return Err(NoModel(plan.target));
         };
         let tile = |scheduled: &Scheduled| tile(plan, inside, &chunks, scheduled);
-        let workers = plan.schedule.ctas.iter().map(|range| Worker {
-            tiles: plan.schedule.tiles[range.start as usize..range.end as usize]
-                .iter()
-                .map(tile)
-                .collect(),
-        });
-        Workload {
+        let rings = &inside.shared.rings;
+        let least = least_stages(inside);
+        let workers = plan
+            .schedule
+            .by_cta()
+            .zip(rings)
+            .map(|(tiles, ring)| Worker {
+                tiles: tiles.iter().map(tile).collect(),
+                extra_stages: ring.stages - least,
+            });
+        Ok(Workload {
             name: plan.set.name.clone(),
             chunks: chunks.count,
             workers: workers.collect(),
             kernel: kernel(plan, inside),
-        }
+        })
     }
 }
 
@@ -37,16 +59,38 @@ fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
     Kernel {
         sms: 1,
         parameter_bytes: plan.parameters.parameter_bytes(),
-        stages: inside.shared.stages,
-        accumulators: inside.tensor.accumulators,
+        stages: least_stages(inside),
+        accumulators: accumulators(inside),
         release_after: None,
         slice: inside.choices.chunk,
         unconditional_start: true,
         allocate_first: false,
         prefetch_maps: plan.parameters.location == Location::Parameter,
-        programmatic: None,
+        programmatic: Some(Programmatic {
+            early: match plan.set.weights {
+                Weights::Static => Early::Weights,
+                Weights::Dynamic => Early::Nothing,
+            },
+            beside: inside.has_room_beside(&plan.target),
+        }),
         reduction: Reduction::None,
     }
+}
+
+fn least_stages(inside: &sm_100a::Kernel) -> u32 {
+    inside
+        .shared
+        .rings
+        .iter()
+        .map(|r| r.stages)
+        .min()
+        .unwrap_or(1)
+}
+
+/// Tiles differ in how long ago their columns must have been read; the model knows one number for all.
+fn accumulators(inside: &sm_100a::Kernel) -> u32 {
+    let soonest = inside.tensor.places.iter().filter_map(|p| p.after).min();
+    soonest.unwrap_or(inside.tensor.accumulators)
 }
 
 fn tile(plan: &Plan, inside: &sm_100a::Kernel, chunks: &Chunks, scheduled: &Scheduled) -> Tile {
@@ -54,6 +98,7 @@ fn tile(plan: &Plan, inside: &sm_100a::Kernel, chunks: &Chunks, scheduled: &Sche
     let tiling = &plan.tilings[token_tile.tiling];
     let weight_rows = WEIGHT_ROWS.min(tiling.n - scheduled.weight_tile * WEIGHT_ROWS);
     let steps = inside.choices.k_block / STEP_K;
+    let subtiles = inside.shared.stage.row_bytes / inside.shared.stage.span;
     let weights = chunks.weights[token_tile.tiling] + scheduled.weight_tile * tiling.k_blocks;
     let tokens = chunks.tokens[scheduled.token_tile];
     let streams = vec![
@@ -73,15 +118,15 @@ fn tile(plan: &Plan, inside: &sm_100a::Kernel, chunks: &Chunks, scheduled: &Sche
         last_steps: tiling.tail_steps,
         fill_bytes: streams.iter().map(|s| s.bytes).sum(),
         streams,
-        copies: 3 + token_tile.slabs,
+        copies: 2 * subtiles + 1 + token_tile.slabs,
         mma: Mma {
             rows: WEIGHT_ROWS,
-            // The epilogue reads whole chunks.
             columns: token_tile.width,
             ctas: 1,
         },
         mmas: 1,
         scale_copies: 1 + token_tile.slabs,
+        // The epilogue reads whole chunks.
         // The epilogue reads whole chunks.
         columns: token_tile.rows.next_multiple_of(inside.choices.chunk),
         store_bytes: token_tile.rows * weight_rows * plan.set.output.bytes() as u32,

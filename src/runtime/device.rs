@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::sync::Arc;
 
-use cudarc::driver::sys::{CUcontext, CUdevice, CUdevice_attribute, CUresult};
+use cudarc::driver::sys::{CUcontext, CUdevice, CUdevice_attribute, CUresult, CUstreamCaptureMode};
 
 use super::checks;
 use super::driver::{CallError, Driver};
@@ -127,6 +127,24 @@ impl Device {
         let value = done?;
         restored?;
         Ok(value)
+    }
+
+    /// Runs `work`, with the device's context current, as if the thread were capturing no stream.
+    pub(super) fn outside_capture<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
+        self.within(|| {
+            // SAFETY: exchanges one number of this thread's, and back again below.
+            unsafe { self.driver().cuThreadExchangeStreamCaptureMode(&mut mode)? };
+            let done = work();
+            // SAFETY: as above.
+            let restored = unsafe { self.driver().cuThreadExchangeStreamCaptureMode(&mut mode) };
+            let value = done?;
+            restored?;
+            Ok(value)
+        })
     }
 
     /// Whether another context than the device's, or none, is the calling thread's.

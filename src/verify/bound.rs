@@ -32,11 +32,24 @@
 //! **Without cancellation** R is |s|, and 2^G is at most 4 R unless all elements of the block with the largest scales
 //! multiply to 0. For K = 7168, T is 112 and D is below 0.028 ulp of f16: the bound is about 0.53 ulp.
 //!
+//! **Split K.** If the sum is cut into P parts along K, each part starts from 0 and runs over its own steps. A running sum
+//! of part i is `s - s_i`, with `s_i` the exact sum before the part, so it is at most 2 R in magnitude (R itself in the
+//! first part), and the derivation above holds for each part with 2 R in place of R and its own number of steps; the parts'
+//! drifts add up, as their steps do. Then the parts are added in f32, in order and rounded to nearest: P - 1 additions,
+//! whose results are at most R + D' in magnitude when D' bounds the drift so far; each loses at most 2^-24 of that. So
+//!
+//! ```text
+//! D = (1 + 2^-10) * (T * (2^-23 * 2 R + 5 * 2^-35 * max(2 R, 2^G)) + (P - 1) * 2^-24 * R)
+//! ```
+//!
+//! wherever the cuts are, where the factor in front covers (P - 1) * 2^-24 * D' as well, P being at most 4096. For P = 1
+//! it is the formula above, with R in place of 2 R.
+//!
 //! # [`Arithmetic::DequantisedF16`]
 //! The operands are value * scale * 2^-7 in f16, exactly. **One step** of 16 adds 17 addends, `c` and sixteen exact
 //! products. `E` is the largest of the exponent of `c` and those of the products, which are sums of the factors'
 //! exponents, not normalised; a zero factor does not count. Each addend is truncated to a multiple of 2^(E-25); the 17
-//! are added exactly; the result is truncated to 24 bits (brief, 2.7; an H200 gives the model's bits, see the emulator's
+//! are added exactly; the result is truncated to 24 bits (brief, 2.7; an H100 gives the model's bits, see the emulator's
 //! README). The common factor 2^-14 of all sums changes nothing: the smallest addend is a multiple of 2^-34, far above
 //! f32's subnormals, and the kernel takes the factor back exactly before it rounds.
 //!
@@ -46,8 +59,8 @@
 //!
 //! Within 128 of K the kernel adds in an order of its own, so its running sums are not the reference's. But each is one of
 //! those at a multiple of 128 plus a sum over some of the 128 products that follow, which is at most the product of the
-//! two norms (Cauchy and Schwarz): the [swing](super::swing::Swings). With `R` the largest |s| of the reference plus the largest swing,
-//! `H = max(R, 2^(G+6))` and `T` = K / 16 steps, in the same way
+//! two norms (Cauchy and Schwarz): the [swing](super::swing::Swings). With `R` the largest |s| of the reference plus the
+//! largest swing, `H = max(R, 2^(G+6))` and `T` = K / 16 steps, in the same way
 //!
 //! ```text
 //! D = (1 + 2^-6) * T * (2^-23 R + 17 * 2^-25 H)
@@ -63,7 +76,7 @@
 //! value is within u/2 + D of the exact sum; this holds even if `c` is in the next binade, for then the power of two
 //! between them is both the result and within D. Otherwise the ulp is taken at |s| + D.
 //!
-//! The bound knows nothing of split-K or of other orders of accumulation.
+//! The bound knows nothing of other orders of accumulation; sums of dequantised operands are not cut along K.
 
 use crate::numerics::reference::Element;
 use crate::numerics::round::FloatFormat;
@@ -78,6 +91,33 @@ pub enum Arithmetic {
     DequantisedF16,
 }
 
+/// How a kernel sums up one element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summation {
+    /// What its tensor core does.
+    pub arithmetic: Arithmetic,
+    /// Parts that the sum over K is cut into, at most.
+    pub parts: u32,
+}
+
+impl Summation {
+    /// On block-scaled MMAs, in so many parts.
+    pub fn block_scaled(parts: u32) -> Self {
+        Summation {
+            arithmetic: Arithmetic::BlockScaled,
+            parts,
+        }
+    }
+
+    /// On dequantised operands, in one part.
+    pub fn dequantised() -> Self {
+        Summation {
+            arithmetic: Arithmetic::DequantisedF16,
+            parts: 1,
+        }
+    }
+}
+
 /// How far a stored element may be from the exact sum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bound {
@@ -88,17 +128,17 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// The bound for one element of a product over `k`, stored in `format`. `swing` is what [`Swings`](super::swing::Swings) says of the
-    /// element; [`Arithmetic::BlockScaled`] has no need of it.
+    /// The bound for one element of a product over `k`, stored in `format`. `swing` is what
+    /// [`Swings`](super::swing::Swings) says of the element; [`Arithmetic::BlockScaled`] has no need of it.
     pub fn of(
-        arithmetic: Arithmetic,
+        summation: Summation,
         element: &Element,
         swing: f64,
         k: usize,
         format: FloatFormat,
     ) -> Self {
-        let drift = match arithmetic {
-            Arithmetic::BlockScaled => block_scaled(element, k),
+        let drift = match summation.arithmetic {
+            Arithmetic::BlockScaled => block_scaled(element, k, summation.parts),
             Arithmetic::DequantisedF16 => dequantised(element, swing, k),
         };
         let exact = element.sum.unsigned_abs() as f64 * UNIT;
@@ -118,12 +158,15 @@ impl Bound {
 }
 
 /// `D` of five addends a step, aligned to 35 bits.
-fn block_scaled(element: &Element, k: usize) -> f64 {
+fn block_scaled(element: &Element, k: usize, parts: u32) -> f64 {
     let steps = (k / STEP) as f64;
     let peak = element.peak as f64 * UNIT;
-    let highest = peak.max(2f64.powi(element.exponent));
+    let of_part = if parts > 1 { 2.0 * peak } else { peak };
+    let highest = of_part.max(2f64.powi(element.exponent));
     let feedback = 1.0 + 2f64.powi(-10);
-    feedback * steps * (2f64.powi(-23) * peak + 5.0 * 2f64.powi(-35) * highest)
+    let of_parts = steps * (2f64.powi(-23) * of_part + 5.0 * 2f64.powi(-35) * highest);
+    let additions = f64::from(parts.saturating_sub(1)) * 2f64.powi(-24) * peak;
+    feedback * (of_parts + additions)
 }
 
 /// `D` of 17 addends a step, aligned to 25 bits.
@@ -142,23 +185,23 @@ mod tests {
 
     const ONE: i64 = 1 << 20;
 
-    fn bound_of(arithmetic: Arithmetic, sum: i64, peak: i64, exponent: i32, k: usize) -> Bound {
+    fn bound_of(summation: Summation, sum: i64, peak: i64, exponent: i32, k: usize) -> Bound {
         let element = Element {
             sum,
             peak,
             exponent,
         };
-        Bound::of(arithmetic, &element, 0.0, k, F16)
+        Bound::of(summation, &element, 0.0, k, F16)
     }
 
     fn bound(sum: i64, peak: i64, exponent: i32, k: usize) -> Bound {
-        bound_of(Arithmetic::BlockScaled, sum, peak, exponent, k)
+        bound_of(Summation::block_scaled(1), sum, peak, exponent, k)
     }
 
     #[test]
     fn hopper_may_lose_more_and_grows_with_everything() {
         let of =
-            |peak, exponent, k| bound_of(Arithmetic::DequantisedF16, ONE, peak, exponent, k).drift;
+            |peak, exponent, k| bound_of(Summation::dequantised(), ONE, peak, exponent, k).drift;
         assert!(of(ONE, 0, 7168) > 5.0 * bound(ONE, ONE, 0, 7168).drift);
         assert!(of(ONE, -10, 7168) < 0.35 * F16.ulp(1.0));
         assert!(of(2 * ONE, -10, 7168) > 1.9 * of(ONE, -10, 7168));
@@ -168,7 +211,7 @@ mod tests {
             peak: ONE,
             exponent: -10,
         };
-        let swinging = Bound::of(Arithmetic::DequantisedF16, &element, 9.0, 7168, F16);
+        let swinging = Bound::of(Summation::dequantised(), &element, 9.0, 7168, F16);
         assert!(swinging.drift > 9.0 * of(ONE, -10, 7168));
     }
 
@@ -191,6 +234,14 @@ mod tests {
     }
 
     #[test]
+    fn it_grows_with_the_parts() {
+        let drift =
+            |parts| bound_of(Summation::block_scaled(parts), ONE, 60_000 * ONE, 0, 7168).drift;
+        assert!(drift(2) > 1.9 * drift(1) && drift(2) < 2.2 * drift(1));
+        assert!(drift(8) > drift(2));
+    }
+
+    #[test]
     fn after_heavy_cancellation_the_drift_rules() {
         let bound = bound(0, 30_000 * ONE, 16, 7168);
         assert!(bound.drift > 100.0 * F16.ulp(0.0));
@@ -204,7 +255,7 @@ mod tests {
             peak: ONE,
             exponent: 0,
         };
-        let bound = Bound::of(Arithmetic::BlockScaled, &element, 0.0, 64, F32);
+        let bound = Bound::of(Summation::block_scaled(1), &element, 0.0, 64, F32);
         assert!(bound.total() < 2.0 * F32.ulp(1.0));
     }
 }

@@ -1,6 +1,6 @@
 //! An output held to the exact reference.
 
-use super::bound::{Arithmetic, Bound};
+use super::bound::{Arithmetic, Bound, Summation};
 use super::swing::Swings;
 use super::{GroupInputs, GroupVerdict, Offence};
 use crate::numerics::reference::{Element, Operand, Reference};
@@ -37,7 +37,7 @@ pub enum VerifyError {
 }
 
 /// Checks an output, row-major [M, N] in little-endian `output` elements without padding, against the exact product
-/// of `inputs`, computed by a tensor core of this `arithmetic`. `index` is the number of the group in its set, for messages.
+/// of `inputs`. `index` is the number of the group in its set, for messages; `summation` is how the kernel adds up.
 ///
 /// # Errors
 /// If the inputs or the output do not fit the group's sizes, or a scale has its sign bit set.
@@ -45,7 +45,7 @@ pub fn check_group(
     index: usize,
     group: &Group,
     output: OutputType,
-    arithmetic: Arithmetic,
+    summation: Summation,
     inputs: &GroupInputs,
     got: &[u8],
 ) -> Result<GroupVerdict, VerifyError> {
@@ -65,9 +65,9 @@ pub fn check_group(
             index,
             output,
             k: group.k as usize,
+            summation,
+            swings: (summation.arithmetic == Arithmetic::DequantisedF16).then(|| Swings::of(a, b)),
             first_row: rows.start,
-            arithmetic,
-            swings: (arithmetic == Arithmetic::DequantisedF16).then(|| Swings::of(a, b)),
             reference,
         };
         verdict = verdict.merge(check.rows(chunk));
@@ -124,9 +124,9 @@ struct Check<'a> {
     index: usize,
     output: OutputType,
     k: usize,
-    first_row: usize,
-    arithmetic: Arithmetic,
+    summation: Summation,
     swings: Option<Swings>,
+    first_row: usize,
     reference: &'a Reference,
 }
 
@@ -146,7 +146,7 @@ impl Check<'_> {
             let element = self.reference.at(row, column);
             let swing = self.swings.as_ref().map_or(0.0, |s| s.at(row, column));
             let format = format(self.output);
-            let bound = element.map(|e| Bound::of(self.arithmetic, &e, swing, self.k, format));
+            let bound = element.map(|e| Bound::of(self.summation, &e, swing, self.k, format));
             let found = judge(got, element.zip(bound), format);
             verdict.note(found.ulps, found.ratio, || Offence {
                 group: self.index,
@@ -265,7 +265,7 @@ mod tests {
             peak: sum.abs(),
             exponent: 0,
         };
-        let bound = Bound::of(Arithmetic::BlockScaled, &element, 0.0, 64, F16);
+        let bound = Bound::of(Summation::block_scaled(1), &element, 0.0, 64, F16);
         judge(got, Some((element, bound)), F16).ratio
     }
 

@@ -14,8 +14,7 @@ use nvfp4gen::artifact::{Kernel as Text, sha256, store};
 use nvfp4gen::plan::target::{SM_100A, Target};
 use nvfp4gen::problem::{Set, ShapeFile};
 use nvfp4gen::runtime::{Buffer, Device, Error, Kernel, Launch, Pointers, Stream};
-use nvfp4gen::verify::Arithmetic::BlockScaled;
-use nvfp4gen::verify::{Data, GroupInputs, check_group, draw};
+use nvfp4gen::verify::{Data, GroupInputs, Summation, check_group, draw};
 use nvfp4gen::{choose, emit};
 use tempfile::TempDir;
 
@@ -170,7 +169,12 @@ pub fn library(sets: &[&Set]) -> TempDir {
 
 /// Changes the text of a manifest and gives it a first line that fits.
 pub fn edit_manifest(directory: &Path, edit: impl FnOnce(String) -> String) {
-    let path = directory.join(store::MANIFEST);
+    edit_list(directory, store::MANIFEST, edit);
+}
+
+/// The same, of any list in a library.
+pub fn edit_list(directory: &Path, name: &str, edit: impl FnOnce(String) -> String) {
+    let path = directory.join(name);
     let text = std::fs::read_to_string(&path).expect("a manifest");
     let (first, body) = text.split_once('\n').expect("a first line");
     let (mark, _) = first.rsplit_once(' ').expect("a hash");
@@ -223,12 +227,24 @@ impl Operands {
 
     /// Holds every output to the exact reference.
     pub fn check(&self, stream: &Stream) -> Result<(), Error> {
+        self.check_parts(stream, 1)
+    }
+
+    /// As [`check`](Self::check), of a kernel that cuts sums over K into so many parts.
+    pub fn check_parts(&self, stream: &Stream, parts: u32) -> Result<(), Error> {
         let groups = self.set.groups.iter().zip(&self.inputs).zip(&self.buffers);
         for (index, ((group, inputs), buffers)) in groups.enumerate() {
             let mut got = vec![0; buffers[4].bytes()];
             buffers[4].read(stream, &mut got)?;
-            let verdict = check_group(index, group, self.set.output, BlockScaled, inputs, &got)
-                .expect("sizes");
+            let verdict = check_group(
+                index,
+                group,
+                self.set.output,
+                Summation::block_scaled(parts),
+                inputs,
+                &got,
+            )
+            .expect("sizes");
             assert!(verdict.passed(), "{}: {verdict:?}", self.set.name);
         }
         Ok(())

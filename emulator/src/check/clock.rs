@@ -8,6 +8,9 @@ use std::rc::Rc;
 /// Index of a stream of asynchronous operations.
 pub(crate) type Stream = u32;
 
+/// The stream whose first element is the completion of the launch before this one.
+pub(crate) const PREREQUISITES: Stream = 0;
+
 /// Up to which time each lane of each warp, and each stream, is known to have happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Clock {

@@ -233,7 +233,7 @@ impl Check {
         match left.into_iter().find(|e| known.stream(e.stream) < e.time) {
             None => Ok(()),
             Some(entry) => {
-                let site = self.gang.borrow().site(entry, self.warps_per_cta);
+                let site = self.gang.borrow().site(entry);
                 let name = entry.operation.name();
                 Err(FaultKind::InFlight(format!(
                     "{name} issued at {site}, whose completion nobody has waited for"

@@ -9,7 +9,7 @@
 use super::agent::{AccessKind, Agent};
 use super::cluster::ClusterState;
 use super::fault::{Fault, FaultKind, Site};
-use super::launch::Grid;
+use super::grid::Grid;
 use super::mbarrier::SharedAddress;
 use crate::check::{Ticket, multiply, require};
 use crate::engine::descriptor::{CtaGroup, SharedMatrix};

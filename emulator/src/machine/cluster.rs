@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::agent::{AccessKind, Agent};
 use super::asynchronous::AsyncOp;
 use super::fault::{FaultKind, Site};
-use super::launch::Grid;
+use super::grid::Grid;
 use super::mbarrier::{Mbarrier, SharedAddress};
 use super::schedule::{Policy, Schedule};
 use crate::check::{Check, Gang, digest};
@@ -53,6 +53,8 @@ pub(crate) struct Cta {
     barrier_range: (u32, u32),
     pub named: [NamedBarrier; 16],
     pub live_warps: u32,
+    /// A thread has executed griddepcontrol.launch_dependents.
+    pub triggered: bool,
 }
 
 /// What happened, in numbers.
@@ -101,6 +103,7 @@ impl Cta {
             barrier_range: (u32::MAX, 0),
             named: Default::default(),
             live_warps,
+            triggered: false,
         }
     }
 
@@ -136,7 +139,14 @@ impl ClusterState {
         let warps = grid.block_threads.div_ceil(32);
         let live_threads = grid.block_threads * ids.len() as u32;
         ClusterState {
-            check: Check::new(grid.checks, gang, &ids, warps, grid.shared_bytes),
+            check: Check::new(
+                grid.checks,
+                gang,
+                grid.launch,
+                &ids,
+                warps,
+                grid.shared_bytes,
+            ),
             ctas: ids
                 .into_iter()
                 .map(|id| Cta::new(id, grid.shared_bytes, warps))

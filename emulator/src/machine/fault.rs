@@ -76,6 +76,14 @@ pub enum FaultKind {
     ExpectTx(String),
     /// Two accesses of which one writes, and nothing orders them. The site is the later party.
     Race(Box<Conflict>),
+    /// A launch that may start early touches, before `griddepcontrol.wait`, what the numbered launch of its sequence
+    /// also touches, and one of the two writes. The site belongs to whichever of the two came later.
+    LaunchDependency {
+        /// Both parties.
+        conflict: Box<Conflict>,
+        /// Number in the sequence of the launch that the other party belongs to.
+        launch: usize,
+    },
     /// Ordered, but the asynchronous proxy need not see what was written before without `fence.proxy.async`.
     MissingProxyFence(Box<Conflict>),
     /// A `tcgen05.ld` or `tcgen05.st` may still be running: `tcgen05.wait` is missing.
@@ -119,6 +127,7 @@ impl FaultKind {
                 "tensor" => "race-tensor",
                 _ => "race-global",
             },
+            FaultKind::LaunchDependency { .. } => "launch-dependency",
             FaultKind::MissingProxyFence(_) => "missing-proxy-fence",
             FaultKind::MissingTensorWait(_) => "missing-tensor-wait",
             FaultKind::MissingTensorFence(_) => "missing-tensor-fence",
@@ -129,6 +138,13 @@ impl FaultKind {
             FaultKind::Trap => "trap",
             FaultKind::InstructionLimit(_) => "instruction-limit",
             FaultKind::Unsupported(_) => "unsupported",
+        }
+    }
+
+    /// Counts launches from an earlier one on.
+    pub(crate) fn renumber(&mut self, by: usize) {
+        if let FaultKind::LaunchDependency { launch, .. } = self {
+            *launch += by;
         }
     }
 
@@ -187,6 +203,10 @@ impl fmt::Display for FaultKind {
             FaultKind::PeerExited(what) => write!(f, "access to a CTA that has exited: {what}"),
             FaultKind::ExpectTx(what) => write!(f, "expect_tx does not match what arrives: {what}"),
             FaultKind::Race(c) => write!(f, "data race: {c}, and nothing orders them"),
+            FaultKind::LaunchDependency { conflict, launch } => write!(
+                f,
+                "launch dependency: {conflict} of launch {launch}, without griddepcontrol.wait between the launches"
+            ),
             FaultKind::MissingProxyFence(c) => write!(
                 f,
                 "missing proxy fence: {c}, without fence.proxy.async between them"
@@ -246,6 +266,23 @@ pub enum Stop {
     /// The launch itself is impossible: unknown entry, bad sizes, wrong parameter block, memory that does not exist.
     Usage(String),
 }
+
+/// Why a sequence of launches did not complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Number of the launch that stopped, from 0.
+    pub launch: usize,
+    /// Why.
+    pub stop: Stop,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "launch {}: {}", self.launch, self.stop)
+    }
+}
+
+impl std::error::Error for Stopped {}
 
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {

@@ -3,7 +3,7 @@
 
 use super::cluster::ClusterState;
 use super::fault::{FaultKind, Site};
-use super::launch::Grid;
+use super::grid::Grid;
 use super::step::Step;
 use super::warp::{Transfer, Warp};
 use crate::isa::{Operands, Slot};

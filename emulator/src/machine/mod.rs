@@ -2,11 +2,13 @@
 
 mod agent;
 mod asynchronous;
+mod chain;
 mod checked;
 mod cluster;
 mod device;
 mod fault;
 mod global;
+mod grid;
 mod in_flight;
 mod launch;
 mod mbarrier;
@@ -23,7 +25,7 @@ pub(crate) use asynchronous::{BoxMode, Work, box_copy, targets};
 pub use cluster::Counts;
 pub(crate) use cluster::Reduction;
 pub use device::{Checks, Device, DeviceConfig};
-pub use fault::{Fault, FaultKind, Site, Stop};
+pub use fault::{Fault, FaultKind, Site, Stop, Stopped};
 pub(crate) use global::GlobalMemory;
 pub use launch::{Launch, Report};
 pub(crate) use mbarrier::{SharedAddress, token_pending};

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use super::cluster::{ClusterState, Counts};
 use super::fault::{Fault, FaultKind, Site};
+use super::grid::Grid;
 use super::in_flight::deliver_for;
-use super::launch::Grid;
 use super::mbarrier::SharedAddress;
 use super::schedule::Schedule;
 use super::step::{Flow, Step};
@@ -50,6 +50,11 @@ impl Cluster {
         }
     }
 
+    /// Whether every CTA has allowed dependent launches or has exited.
+    pub fn has_triggered(&self) -> bool {
+        (self.state.ctas.iter()).all(|cta| cta.triggered || cta.live_warps == 0)
+    }
+
     pub fn counts(&self) -> Counts {
         self.state.counts
     }
@@ -70,6 +75,7 @@ impl Cluster {
         }
         if self.warps.iter().all(|w| w.live == 0) {
             self.finish(grid)?;
+            self.state.check.depart();
             return Ok(Turn::Finished);
         }
         Ok(if advanced {
@@ -316,6 +322,7 @@ fn describe(state: &ClusterState, warp: &Warp, fragment: &Fragment) -> String {
                 "needs lanes {need:#010x} of its warp at this instruction, others are elsewhere"
             )
         }
+        Some(Wait::Prerequisites) => "waits for the launch before this one to complete".into(),
         Some(Wait::Columns { columns }) => {
             format!("waits for {columns} free columns of tensor memory")
         }

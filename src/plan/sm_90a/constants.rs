@@ -1,7 +1,7 @@
 //! Every constant that the kernel must know of a tile.
 
 use super::shared_memory::Stage;
-use crate::plan::parameters::{GROUP_MAP_BYTES, GROUP_POINTER_BYTES};
+use crate::plan::parameters::Offsets;
 use crate::plan::table::{Constant, Row, Table};
 use crate::plan::tiling::{GroupTiling, TokenTile};
 use crate::plan::{SCALE_BLOCK_BYTES, SCALE_ROWS, STEP_K, WEIGHT_ROWS};
@@ -54,8 +54,8 @@ pub struct Constants {
 /// The last K block's constants take part only if `k_tail`: else it is like the others and the code does not ask.
 pub fn constants(
     rows: &[Row<'_>],
+    offsets: &[Offsets],
     stage: &Stage,
-    pointers: u32,
     k_tail: bool,
 ) -> (Constants, Table) {
     let mut table = Table::default();
@@ -70,10 +70,8 @@ pub fn constants(
     let constants = Constants {
         next: each("next", &|r| r.next),
         weight_row: each("weight_row", &|r| r.tile.weight_tile * WEIGHT_ROWS),
-        maps: each("maps", &|r| r.tiling_index * GROUP_MAP_BYTES),
-        pointers: each("pointers", &|r| {
-            pointers + r.tiling_index * GROUP_POINTER_BYTES
-        }),
+        maps: each("maps", &|r| offsets[r.tiling_index as usize].weight_map),
+        pointers: each("pointers", &|r| offsets[r.tiling_index as usize].pointers),
         first_token: each("first_token", &|r| r.token_tile.first),
         rows: each("rows", &|r| r.token_tile.rows),
         width: each("width", &|r| r.token_tile.width),

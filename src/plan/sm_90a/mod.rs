@@ -30,7 +30,11 @@ pub mod constants;
 mod print;
 pub mod shared_memory;
 
-use super::{Illegal, Plan, Target, TargetPlan, legality, parameters, schedule, table, tiling};
+use super::parameters::Maps;
+use super::tiling::Widths;
+use super::{
+    Illegal, Plan, Target, TargetPlan, WEIGHT_ROWS, legality, parameters, schedule, table, tiling,
+};
 use crate::artifact::LaunchShape;
 use crate::problem::Set;
 use constants::Constants;
@@ -90,7 +94,8 @@ pub struct Kernel {
 /// Makes the plan, or says which rule the choices break.
 pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal> {
     legality::check_sizes(set)?;
-    let (tilings, token_tiles) = tiling::tile(set, K_BLOCK, choices.max_width, &target);
+    let widths = Widths::UpTo(choices.max_width);
+    let (tilings, token_tiles) = tiling::tile(set, K_BLOCK, &widths, &target, WEIGHT_ROWS);
     let cost = |tile: &schedule::Tile| {
         let token_tile = &token_tiles[tile.token_tile];
         tile_cost(token_tile.width, tilings[token_tile.tiling].k_blocks)
@@ -99,10 +104,11 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     let shared = shared_memory::map(&tilings, &token_tiles, &target)?;
     let widths: BTreeSet<u32> = token_tiles.iter().map(|t| t.width).collect();
     let k_tail = tiling::has_k_tail(&tilings, K_BLOCK);
-    let pointers = parameters::pointers(&tilings);
+    let maps = Maps::of_operands(K_BLOCK);
+    let offsets = maps.offsets(&tilings);
     let rows = table::rows(&schedule, &token_tiles, &tilings);
-    let (constants, table) = constants::constants(&rows, &shared.stage, pointers, k_tail);
-    let parameters = parameters::layout(&tilings, K_BLOCK);
+    let (constants, table) = constants::constants(&rows, &offsets, &shared.stage, k_tail);
+    let parameters = parameters::layout(&tilings, &maps);
     let launch = LaunchShape {
         grid: [schedule.ctas.len() as u32, 1, 1],
         block: [THREADS, 1, 1],

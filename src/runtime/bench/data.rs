@@ -2,14 +2,12 @@
 
 use super::super::{Buffer, Device, Error, Event, Pointers, Stream};
 use crate::problem::Set;
-use crate::verify::{Arithmetic, Data, GroupInputs, check_group, draw};
+use crate::verify::{Data, GroupInputs, Summation, check_group, draw};
 
 /// The operands of one call. What they hold can be drawn again from the seed.
 pub(super) struct DataSet {
     set: Set,
     seed: u64,
-    /// How the device's tensor core adds up.
-    arithmetic: Arithmetic,
     /// A, B, SFA, SFB and C of each group.
     buffers: Vec<[Buffer; 5]>,
     pointers: Vec<Pointers>,
@@ -54,10 +52,6 @@ impl DataSet {
         Ok(DataSet {
             set: set.clone(),
             seed: 0,
-            arithmetic: match device.properties().capability {
-                (9, _) => Arithmetic::DequantisedF16,
-                _ => Arithmetic::BlockScaled,
-            },
             pointers: pointers.collect(),
             buffers,
         })
@@ -74,19 +68,12 @@ impl DataSet {
         Ok(bytes)
     }
 
-    /// Holds every output to the exact reference.
-    pub fn is_right(&self, stream: &Stream) -> Result<bool, Error> {
+    /// Holds every output to the exact reference; `summation` is how the kernel adds up.
+    pub fn is_right(&self, stream: &Stream, summation: Summation) -> Result<bool, Error> {
         for (index, group) in self.set.groups.iter().enumerate() {
             let inputs = inputs(&self.set, index, self.seed)?;
             let got = self.output(stream, index)?;
-            let verdict = check_group(
-                index,
-                group,
-                self.set.output,
-                self.arithmetic,
-                &inputs,
-                &got,
-            );
+            let verdict = check_group(index, group, self.set.output, summation, &inputs, &got);
             if !verdict.is_ok_and(|verdict| verdict.passed()) {
                 return Ok(false);
             }
