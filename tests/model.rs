@@ -151,8 +151,8 @@ fn hundreds_of_candidates_fit_in_a_second() {
     for _ in 0..25 {
         workloads.iter().for_each(|w| assert!(us(w, &B200) > 0.0));
     }
-    // 100 prices take 30 ms; the rest is for slow machines.
-    assert!(start.elapsed().as_millis() < 1000, "{:?}", start.elapsed());
+    // 100 prices of six launches each take 200 ms; the rest is for slow machines.
+    assert!(start.elapsed().as_millis() < 4000, "{:?}", start.elapsed());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ptx_emulator::engine::tensor_map::{ElementType, Fill, Interleave, L2Promotio
 use super::error::DeviceError;
 use crate::artifact::{Operand, ParameterBlock, TensorMapSlot};
 
-/// The bytes of the block for operands at these addresses.
+/// The bytes of the block for operands, and a workspace if the kernel has one, at these addresses.
 ///
 /// # Errors
 /// [`DeviceError::Manifest`] if a slot lies outside the block, names an operand that has no address, or describes a
@@ -14,6 +14,7 @@ use crate::artifact::{Operand, ParameterBlock, TensorMapSlot};
 pub fn fill(
     block: &ParameterBlock,
     address: impl Fn(u32, Operand) -> Option<u64>,
+    workspace: Option<u64>,
 ) -> Result<Vec<u8>, DeviceError> {
     let find = |group, operand| {
         let missing = || DeviceError::Manifest(format!("group {group} has no operand {operand:?}"));
@@ -30,6 +31,9 @@ pub fn fill(
             slot.offset,
             &find(slot.group, slot.operand)?.to_le_bytes(),
         )?;
+    }
+    if let Some(address) = workspace {
+        put(&mut bytes, block.workspace_offset, &address.to_le_bytes())?;
     }
     Ok(bytes)
 }

@@ -3,13 +3,16 @@
 mod team;
 
 use super::function_name;
+use super::table::{Bring, TileTable};
 use crate::artifact::Location;
 use crate::plan::sm_100a::constants::Constants;
-use crate::plan::sm_100a::descriptors::{Swizzle, matrix_high};
+use crate::plan::sm_100a::descriptors::{Swizzle, matrix_high, operand_high};
 use crate::plan::sm_100a::shared_memory::{SharedMap, Stage};
 use crate::plan::sm_100a::tensor_memory::TensorMemory;
-use crate::plan::sm_100a::{Choices, EPILOGUE_WARPS, Kernel, LOAD_WARP, MMA_WARP, THREADS, steps};
-use crate::plan::table::{Constant, Table};
+use crate::plan::sm_100a::{
+    CacheHint, Choices, EPILOGUE_WARPS, Kernel, LOAD_WARP, MMA_WARP, THREADS, steps,
+};
+use crate::plan::table::Constant;
 use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS, parameters, tiling};
 use crate::problem::Weights;
 use askama::Template;
@@ -38,7 +41,6 @@ struct GroupedGemm<'a> {
     block_alignment: u32,
     block_in_memory: bool,
     block_space: &'static str,
-    token_map: u32,
     weight_scale_map: u32,
     token_scale_map: u32,
     output_pointer: u32,
@@ -54,7 +56,7 @@ struct GroupedGemm<'a> {
     step_shift: u32,
     leader_guard: &'static str,
     signal: &'static str,
-    own_copy: String,
+    own_copy: team::Copy,
     token_copy: team::Copy,
     scale_copy: team::Copy,
     commit_stage: String,
@@ -66,6 +68,8 @@ struct GroupedGemm<'a> {
     teardown_barrier: u32,
     table: TileTable,
     constants: &'a Constants,
+    /// The constants that say where a tile's tensor maps are.
+    maps: [Constant; 2],
     shared: &'a SharedMap,
     full_to_empty: u32,
     accumulator_full_to_empty: u32,
@@ -79,10 +83,16 @@ struct GroupedGemm<'a> {
     load_tail: bool,
     operand_high: String,
     scale_high: String,
+    subtiles: Vec<Subtile>,
+    weights_hint: Hint,
+    tokens_hint: Hint,
     output: &'a str,
     output_bytes: u32,
     packed_type: &'a str,
     chunk: u32,
+    /// Repetitions of the shape that `tcgen05.ld` reads.
+    chunk_repeats: u32,
+    chunk_registers: u32,
     low_lanes: String,
     high_lanes: String,
     token_blocks: Vec<TokenBlock>,
@@ -119,7 +129,6 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
             Location::Parameter => "param",
             Location::Device => "global",
         },
-        token_map: parameters::TOKEN_MAP,
         weight_scale_map: parameters::WEIGHT_SCALE_MAP,
         token_scale_map: parameters::TOKEN_SCALE_MAP,
         output_pointer: choices.maps().output_pointer(),
@@ -135,7 +144,7 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         step_shift: (STEP_K / 2).ilog2(),
         leader_guard: if choices.pair { "@%is_leader " } else { "" },
         signal: if choices.pair { "%signal" } else { "%full" },
-        own_copy: team::Copy::own(choices).suffix,
+        own_copy: team::Copy::own(choices),
         token_copy: team::Copy::tokens(choices),
         scale_copy: team::Copy::token_scales(choices),
         commit_stage: team::commit_stage(choices, "%slot_address"),
@@ -144,11 +153,12 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         prefetch_maps: !block_in_memory,
         prefetch_next_maps: !block_in_memory
             && kernel.constants.next != Constant::Immediate(0)
-            && matches!(kernel.constants.maps, Constant::Column(_)),
+            && matches!(kernel.constants.weight_map, Constant::Column(_)),
         setup_barrier: SETUP_BARRIER,
         teardown_barrier: TEARDOWN_BARRIER,
         table: TileTable::new(&plan.table),
         constants: &kernel.constants,
+        maps: [kernel.constants.weight_map, kernel.constants.token_map],
         shared,
         full_to_empty: shared.empty - shared.full,
         accumulator_full_to_empty: shared.accumulator_empty - shared.accumulator_full,
@@ -164,74 +174,22 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
             .collect(),
         k_tail,
         load_tail: k_tail && choices.side_by_side() == 1,
-        operand_high: format!("{:#010x}", matrix_high(1024, Swizzle::Bytes128)),
+        operand_high: format!("{:#010x}", operand_high(shared.stage.span)),
         scale_high: format!("{:#010x}", matrix_high(128, Swizzle::None)),
+        subtiles: subtiles(&shared.stage),
+        weights_hint: Hint::new(choices.weights_hint, "%weights_policy"),
+        tokens_hint: Hint::new(choices.tokens_hint, "%tokens_policy"),
         output: "f16",
         output_bytes: 2,
         packed_type: "f16x2",
         chunk,
+        chunk_repeats: chunk / 8,
+        chunk_registers: chunk / 2,
         low_lanes: registers("low_lanes"),
         high_lanes: registers("high_lanes"),
         token_blocks: (0..chunk / 8).map(TokenBlock::new).collect(),
     }
     .render()
-}
-
-/// The constant table, line by line.
-struct TileTable {
-    space: &'static str,
-    load: &'static str,
-    fields: String,
-    words: usize,
-    row_bytes: u32,
-    lines: Vec<String>,
-}
-
-impl TileTable {
-    fn new(table: &Table) -> Self {
-        let (space, load) = table.space();
-        let lines = table.lines();
-        let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
-        TileTable {
-            space,
-            load,
-            fields: if names.is_empty() {
-                "nothing: all are alike".to_owned()
-            } else {
-                names.join(", ")
-            },
-            words: lines.iter().map(Vec::len).sum(),
-            row_bytes: table.row_bytes(),
-            lines: lines.iter().map(|line| words(line)).collect(),
-        }
-    }
-}
-
-fn words(line: &[u32]) -> String {
-    line.iter()
-        .map(u32::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// A tile's constant, as the instruction that brings it into a register.
-trait Bring {
-    /// From the row at hand.
-    fn bring(&self, load: &str, register: &str) -> String {
-        self.bring_from("%row", load, register)
-    }
-
-    /// From the row at an address.
-    fn bring_from(&self, row: &str, load: &str, register: &str) -> String;
-}
-
-impl Bring for Constant {
-    fn bring_from(&self, row: &str, load: &str, register: &str) -> String {
-        match self {
-            Constant::Immediate(value) => format!("mov.u32     {register}, {value};"),
-            Constant::Column(offset) => format!("{load}.u32 {register}, [{row}+{offset}];"),
-        }
-    }
 }
 
 /// A barrier to initialise.
@@ -275,6 +233,62 @@ fn barriers(shared: &SharedMap, tensor: &TensorMemory, choices: &Choices) -> Vec
             1,
         ))
         .collect()
+}
+
+/// One sub-tile of a stage's operands: a span of the swizzle along K.
+struct Subtile {
+    index: u32,
+    /// Distance along K.
+    k_bytes: u32,
+    /// Offset of the weights in the stage.
+    weights: u32,
+}
+
+impl Subtile {
+    fn is_first(&self) -> bool {
+        self.index == 0
+    }
+}
+
+fn subtiles(stage: &Stage) -> Vec<Subtile> {
+    let subtile = |index| Subtile {
+        index,
+        k_bytes: index * stage.span,
+        weights: index * WEIGHT_ROWS * stage.span,
+    };
+    (0..stage.row_bytes / stage.span).map(subtile).collect()
+}
+
+/// A cache hint as the parts of an instruction.
+struct Hint {
+    /// The policy that `createpolicy` would make (brief, 3.1); empty if there is none.
+    policy: &'static str,
+    qualifier: &'static str,
+    operand: String,
+}
+
+impl Hint {
+    fn new(hint: CacheHint, register: &str) -> Self {
+        let policy = match hint {
+            CacheHint::Normal => "",
+            CacheHint::EvictFirst => "0x12F0000000000000",
+            CacheHint::EvictLast => "0x14F0000000000000",
+        };
+        let given = !policy.is_empty();
+        Hint {
+            policy,
+            qualifier: if given { ".L2::cache_hint" } else { "" },
+            operand: if given {
+                format!(", {register}")
+            } else {
+                String::new()
+            },
+        }
+    }
+
+    fn is_given(&self) -> bool {
+        !self.policy.is_empty()
+    }
 }
 
 /// One slab of token scales in a stage. `guard` is empty where every tile has it.

@@ -15,14 +15,20 @@ const STEP_BYTES: u32 = STEP_K / 2;
 impl From<&Plan> for Workload {
     fn from(plan: &Plan) -> Workload {
         let chunks = Chunks::new(plan);
-        let TargetPlan::Sm100a(inside) = &plan.kernel;
+        let TargetPlan::Sm100a(inside) = &plan.kernel else {
+            todo!()
+        };
         let tile = |scheduled: &Scheduled| tile(plan, inside, &chunks, scheduled);
-        let workers = plan.schedule.ctas.iter().map(|range| Worker {
-            tiles: plan.schedule.tiles[range.start as usize..range.end as usize]
-                .iter()
-                .map(tile)
-                .collect(),
-        });
+        let rings = &inside.shared.rings;
+        let least = least_stages(inside);
+        let workers = plan
+            .schedule
+            .by_cta()
+            .zip(rings)
+            .map(|(tiles, ring)| Worker {
+                tiles: tiles.iter().map(tile).collect(),
+                extra_stages: ring.stages - least,
+            });
         Workload {
             name: plan.set.name.clone(),
             chunks: chunks.count,
@@ -38,8 +44,8 @@ fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
     Kernel {
         sms: 1,
         parameter_bytes: plan.parameters.parameter_bytes(),
-        stages: inside.shared.stages,
-        accumulators: inside.tensor.accumulators,
+        stages: least_stages(inside),
+        accumulators: accumulators(inside),
         release_after: None,
         slice: inside.choices.chunk,
         unconditional_start: true,
@@ -56,11 +62,28 @@ fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
     }
 }
 
+fn least_stages(inside: &sm_100a::Kernel) -> u32 {
+    inside
+        .shared
+        .rings
+        .iter()
+        .map(|r| r.stages)
+        .min()
+        .unwrap_or(1)
+}
+
+/// Tiles differ in how long ago their columns must have been read; the model knows one number for all.
+fn accumulators(inside: &sm_100a::Kernel) -> u32 {
+    let soonest = inside.tensor.places.iter().filter_map(|p| p.after).min();
+    soonest.unwrap_or(inside.tensor.accumulators)
+}
+
 fn tile(plan: &Plan, inside: &sm_100a::Kernel, chunks: &Chunks, scheduled: &Scheduled) -> Tile {
     let token_tile = &plan.token_tiles[scheduled.token_tile];
     let tiling = &plan.tilings[token_tile.tiling];
     let weight_rows = WEIGHT_ROWS.min(tiling.n - scheduled.weight_tile * WEIGHT_ROWS);
     let steps = inside.choices.k_block / STEP_K;
+    let subtiles = inside.shared.stage.row_bytes / inside.shared.stage.span;
     let weights = chunks.weights[token_tile.tiling] + scheduled.weight_tile * tiling.k_blocks;
     let tokens = chunks.tokens[scheduled.token_tile];
     let streams = vec![
@@ -80,15 +103,15 @@ fn tile(plan: &Plan, inside: &sm_100a::Kernel, chunks: &Chunks, scheduled: &Sche
         last_steps: tiling.tail_steps,
         fill_bytes: streams.iter().map(|s| s.bytes).sum(),
         streams,
-        copies: 3 + token_tile.slabs,
+        copies: 2 * subtiles + 1 + token_tile.slabs,
         mma: Mma {
             rows: WEIGHT_ROWS,
-            // The epilogue reads whole chunks.
             columns: token_tile.width,
             ctas: 1,
         },
         mmas: 1,
         scale_copies: 1 + token_tile.slabs,
+        // The epilogue reads whole chunks.
         // The epilogue reads whole chunks.
         columns: token_tile.rows.next_multiple_of(inside.choices.chunk),
         store_bytes: token_tile.rows * weight_rows * plan.set.output.bytes() as u32,

@@ -8,6 +8,8 @@ use crate::artifact::{
 
 /// Bytes of one tensor map.
 const MAP_BYTES: u32 = 128;
+/// The widest swizzle.
+const MAX_SPAN: u32 = 128;
 /// Bytes of a pointer.
 const POINTER_BYTES: u32 = 8;
 
@@ -27,6 +29,21 @@ pub struct Maps {
     pub token_shares: u32,
     /// K = 64 steps of a box of weight scales and of one of token scales, if scales have maps.
     pub scale_steps: Option<[u32; 2]>,
+    /// Boxes of tokens have only rows that exist. Where a group's last tile has fewer, it has a map of its own.
+    pub exact_rows: bool,
+}
+
+/// Where a group's tensor maps and pointers lie in the block, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offsets {
+    /// The weights' map; those of tokens and scales follow.
+    pub weight_map: u32,
+    /// The map of the tokens of every tile but the last.
+    pub token_map: u32,
+    /// The map of the last tile's tokens; the same if the tiles are alike.
+    pub last_token_map: u32,
+    /// The pointers of those operands that have no map.
+    pub pointers: u32,
 }
 
 impl Maps {
@@ -36,17 +53,24 @@ impl Maps {
             k_block,
             token_shares: 1,
             scale_steps: None,
+            exact_rows: false,
         }
     }
 
-    /// Bytes of a group's maps: weights, tokens, and where they have maps weight scales and token scales.
-    pub fn group_bytes(&self) -> u32 {
+    /// Bytes of a group's maps: weights, tokens, where they have maps weight scales and token scales, and last the last
+    /// token tile's tokens.
+    fn group_bytes(&self, tiling: &GroupTiling) -> u32 {
         let scales = if self.scale_steps.is_some() { 2 } else { 0 };
-        (2 + scales) * MAP_BYTES
+        let last = u32::from(self.has_last_map(tiling));
+        (2 + scales + last) * MAP_BYTES
+    }
+
+    fn has_last_map(&self, tiling: &GroupTiling) -> bool {
+        self.exact_rows && tiling.box_rows() != tiling.last_box_rows()
     }
 
     /// Bytes of a group's pointers: weight scales and token scales where they have no maps, output.
-    pub fn group_pointer_bytes(&self) -> u32 {
+    fn group_pointer_bytes(&self) -> u32 {
         self.output_pointer() + POINTER_BYTES
     }
 
@@ -56,19 +80,37 @@ impl Maps {
         scales * POINTER_BYTES
     }
 
-    /// Offset of the first pointer: they follow the tensor maps.
-    pub fn pointers(&self, tilings: &[GroupTiling]) -> u32 {
-        tilings.len() as u32 * self.group_bytes()
+    /// Offsets of every group's maps and pointers: pointers follow all maps.
+    pub fn offsets(&self, tilings: &[GroupTiling]) -> Vec<Offsets> {
+        let mut map = 0;
+        let mut pointers: u32 = tilings.iter().map(|t| self.group_bytes(t)).sum();
+        let of_group = |tiling: &GroupTiling| {
+            let weight_map = map;
+            map += self.group_bytes(tiling);
+            pointers += self.group_pointer_bytes();
+            let token_map = weight_map + TOKEN_MAP;
+            Offsets {
+                weight_map,
+                token_map,
+                last_token_map: if self.has_last_map(tiling) {
+                    map - MAP_BYTES
+                } else {
+                    token_map
+                },
+                pointers: pointers - self.group_pointer_bytes(),
+            }
+        };
+        tilings.iter().map(of_group).collect()
     }
 }
 
-/// The block's layout: the maps of every tiling, then the pointers of every tiling. What does not fit a kernel's
-/// parameters is a table in device memory.
+/// The block's content. What does not fit a kernel's parameters is a table in device memory.
 pub fn layout(tilings: &[GroupTiling], maps: &Maps) -> ParameterBlock {
-    let count = tilings.len() as u32;
-    let pointers = maps.pointers(tilings);
+    let offsets = maps.offsets(tilings);
+    let end = |o: &Offsets| o.pointers + maps.group_pointer_bytes();
     // A parameter has at least one byte; a set without tokens launches nothing and reads none of it.
-    let bytes = (pointers + count * maps.group_pointer_bytes()).max(MAP_BYTES);
+    let bytes = offsets.last().map_or(0, end).max(MAP_BYTES);
+    let groups = || tilings.iter().zip(&offsets);
     ParameterBlock {
         location: if bytes > MAX_PARAMETER_BYTES {
             Location::Device
@@ -77,46 +119,38 @@ pub fn layout(tilings: &[GroupTiling], maps: &Maps) -> ParameterBlock {
         },
         bytes,
         alignment: MAP_BYTES,
-        tensor_maps: (0u32..)
-            .zip(tilings)
-            .flat_map(|(i, t)| group_maps(i * maps.group_bytes(), t, maps))
-            .collect(),
-        pointers: (0u32..)
-            .zip(tilings)
-            .flat_map(|(i, t)| group_pointers(pointers + i * maps.group_pointer_bytes(), t, maps))
+        workspace_bytes: 0,
+        workspace_offset: 0,
+        tensor_maps: groups().flat_map(|(t, o)| group_maps(o, t, maps)).collect(),
+        pointers: groups()
+            .flat_map(|(t, o)| group_pointers(o.pointers, t, maps))
             .collect(),
     }
 }
 
-fn group_maps(offset: u32, tiling: &GroupTiling, maps: &Maps) -> Vec<TensorMapSlot> {
-    let token_rows = tiling.width / maps.token_shares;
+fn group_maps(offsets: &Offsets, tiling: &GroupTiling, maps: &Maps) -> Vec<TensorMapSlot> {
+    let operand = |offset, operand, rows, box_rows| {
+        operand_map(offset, tiling, operand, rows, box_rows, maps)
+    };
+    let tokens = |offset, box_rows| operand(offset, Operand::A, tiling.m, box_rows);
+    let token_rows = if maps.exact_rows {
+        tiling.box_rows()
+    } else {
+        tiling.width / maps.token_shares
+    };
     let mut slots = vec![
-        operand_map(offset, tiling, Operand::B, tiling.n, WEIGHT_ROWS, maps),
-        operand_map(
-            offset + TOKEN_MAP,
-            tiling,
-            Operand::A,
-            tiling.m,
-            token_rows,
-            maps,
-        ),
+        operand(offsets.weight_map, Operand::B, tiling.n, WEIGHT_ROWS),
+        tokens(offsets.token_map, token_rows),
     ];
     if let Some([weights, tokens]) = maps.scale_steps {
-        let at = |map| offset + map;
-        slots.push(scale_map(
-            at(WEIGHT_SCALE_MAP),
-            tiling,
-            Operand::Sfb,
-            tiling.n,
-            weights,
-        ));
-        slots.push(scale_map(
-            at(TOKEN_SCALE_MAP),
-            tiling,
-            Operand::Sfa,
-            tiling.m,
-            tokens,
-        ));
+        let scales = |map, operand, rows, steps| {
+            scale_map(offsets.weight_map + map, tiling, operand, rows, steps)
+        };
+        slots.push(scales(WEIGHT_SCALE_MAP, Operand::Sfb, tiling.n, weights));
+        slots.push(scales(TOKEN_SCALE_MAP, Operand::Sfa, tiling.m, tokens));
+    }
+    if maps.has_last_map(tiling) {
+        slots.push(tokens(offsets.last_token_map, tiling.last_box_rows()));
     }
     slots
 }
@@ -129,6 +163,9 @@ fn operand_map(
     box_rows: u32,
     maps: &Maps,
 ) -> TensorMapSlot {
+    // A box is one span of the swizzle wide, so that whoever reads rows meets no bank conflict; longer K blocks take
+    // several boxes.
+    let span = (maps.k_block / 2).min(MAX_SPAN);
     TensorMapSlot {
         offset,
         group: tiling.group,
@@ -137,8 +174,8 @@ fn operand_map(
         element: "u8".to_owned(),
         dims: vec![u64::from(tiling.k / 2), u64::from(rows)],
         strides: vec![u64::from(tiling.k / 2)],
-        tile: vec![maps.k_block / 2, box_rows],
-        swizzle: 128,
+        tile: vec![span, box_rows],
+        swizzle: span,
         l2_promotion: 256,
     }
 }

@@ -227,11 +227,17 @@ impl Operands {
 
     /// Holds every output to the exact reference.
     pub fn check(&self, stream: &Stream) -> Result<(), Error> {
+        self.check_parts(stream, 1)
+    }
+
+    /// As [`check`](Self::check), of a kernel that cuts sums over K into so many parts.
+    pub fn check_parts(&self, stream: &Stream, parts: u32) -> Result<(), Error> {
         let groups = self.set.groups.iter().zip(&self.inputs).zip(&self.buffers);
         for (index, ((group, inputs), buffers)) in groups.enumerate() {
             let mut got = vec![0; buffers[4].bytes()];
             buffers[4].read(stream, &mut got)?;
-            let verdict = check_group(index, group, self.set.output, inputs, &got).expect("sizes");
+            let verdict =
+                check_group(index, group, self.set.output, parts, inputs, &got).expect("sizes");
             assert!(verdict.passed(), "{}: {verdict:?}", self.set.name);
         }
         Ok(())

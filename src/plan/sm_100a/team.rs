@@ -7,6 +7,7 @@
 
 use super::Choices;
 use crate::plan::parameters::Maps;
+use crate::plan::tiling::{GroupTiling, TokenTile};
 use crate::plan::{Illegal, Rule, STEP_K, WEIGHT_ROWS};
 
 impl Choices {
@@ -35,6 +36,15 @@ impl Choices {
         self.side_by_side() / self.mma_ctas()
     }
 
+    /// Token rows that a stage of a CTA must have room for: what its MMAs read, and what boxes bring. CTAs side by side
+    /// fetch whole boxes of half the group's width.
+    pub fn stage_rows(&self, tiling: &GroupTiling, token_tile: &TokenTile) -> u32 {
+        match self.side_by_side() {
+            1 => token_tile.width,
+            _ => tiling.width / self.mma_ctas(),
+        }
+    }
+
     /// K = 64 steps of a K block.
     pub fn steps(&self) -> u32 {
         self.k_block / STEP_K
@@ -44,7 +54,10 @@ impl Choices {
     /// the barrier of the pair's other CTA nor stop at the last 128 rows of an odd number of them.
     pub fn maps(&self) -> Maps {
         if self.side_by_side() == 1 {
-            return Maps::of_operands(self.k_block);
+            return Maps {
+                exact_rows: true,
+                ..Maps::of_operands(self.k_block)
+            };
         }
         let token_scales = if self.multicast {
             self.steps() / 2
@@ -55,6 +68,7 @@ impl Choices {
             k_block: self.k_block,
             token_shares: 2,
             scale_steps: Some([self.steps(), token_scales]),
+            exact_rows: false,
         }
     }
 
@@ -73,6 +87,10 @@ impl Choices {
         if self.multicast && self.steps() < 2 {
             let detail = format!("a K block of {} has one step of scales", self.k_block);
             return Err(Illegal::new(Rule::Multicast, detail));
+        }
+        if self.side_by_side() > 1 && self.k_block > 256 {
+            let detail = format!("a K block of {} for two CTAs side by side", self.k_block);
+            return Err(Illegal::new(Rule::KBlock, detail));
         }
         Ok(())
     }
