@@ -29,10 +29,7 @@ fn plans() -> Vec<Plan> {
 }
 
 fn workloads() -> Vec<Workload> {
-    plans()
-        .iter()
-        .map(|plan| Workload::try_from(plan).unwrap())
-        .collect()
+    plans().iter().map(Workload::from).collect()
 }
 
 fn us(workload: &Workload, machine: &Machine) -> f64 {

@@ -48,6 +48,8 @@ pub struct Tile {
     pub mmas: u32,
     /// Copies of 512 bytes of scales to tensor memory in each step.
     pub scale_copies: u32,
+    /// Cycles that the operands of each step keep other units of the SM busy: the tensor core cannot be faster.
+    pub dequantise_cycles: f64,
     /// Accumulator columns that the epilogue of each SM reads.
     pub columns: u32,
     /// Bytes of C that the worker stores.
