@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nvfp4gen::artifact::manifest::*;
-use nvfp4gen::artifact::{StoreError, Why, sha256, store};
+use nvfp4gen::artifact::{Listing, StoreError, Why, sha256, store};
 
 /// A kernel whose text says which version of the library it belongs to.
 fn kernel(key: &str, version: u32) -> Kernel {
@@ -30,6 +30,7 @@ fn kernel(key: &str, version: u32) -> Kernel {
         ptx_version: "8.7".into(),
         tiles: 32,
         stages: 4,
+        split_k: 1,
         tensor_memory_columns: 512,
         sizes: Sizes {
             m: vec![40],
@@ -49,6 +50,8 @@ fn kernel(key: &str, version: u32) -> Kernel {
             location: Location::Parameter,
             bytes: 144,
             alignment: 64,
+            workspace_bytes: 0,
+            workspace_offset: 0,
             tensor_maps: vec![map],
             pointers: vec![
                 PointerSlot {
@@ -64,7 +67,11 @@ fn kernel(key: &str, version: u32) -> Kernel {
             ],
         },
     };
-    Kernel { entry, ptx }
+    Kernel {
+        entry,
+        ptx,
+        cubin: None,
+    }
 }
 
 fn library(version: u32) -> Vec<Kernel> {
@@ -114,6 +121,97 @@ fn what_is_written_is_read() {
         ["sm_100a"],
         "no temporary file stays behind"
     );
+}
+
+/// The same library, assembled.
+fn assembled(version: u32) -> Vec<Kernel> {
+    let mut kernels = library(version);
+    for kernel in &mut kernels {
+        kernel.cubin = Some(format!("code of {}", kernel.ptx).into_bytes());
+    }
+    kernels
+}
+
+#[test]
+fn machine_code_has_a_list_of_its_own() {
+    let (_home, directory) = written();
+    let manifest = fs::read(directory.join("manifest.toml")).unwrap();
+    store::write(&directory, "sm_100a", &assembled(1)).unwrap();
+    assert_eq!(fs::read(directory.join("manifest.toml")).unwrap(), manifest);
+    assert_eq!(names(&directory).len(), 8);
+    assert_eq!(store::read(&directory).unwrap().1, assembled(1));
+    let listing = Listing::read(&directory).unwrap();
+    for (entry, kernel) in listing.kernels().iter().zip(assembled(1)) {
+        let cubin = listing.cubin(entry).unwrap();
+        assert_eq!(listing.read_cubin(cubin).ok(), kernel.cubin);
+        assert_eq!(listing.read_ptx(entry).unwrap(), kernel.ptx);
+    }
+    // With or without, the library is what the shapes give.
+    for kernels in [library(1), assembled(1)] {
+        assert_eq!(store::check(&directory, "sm_100a", &kernels).unwrap(), []);
+        store::write(&directory, "sm_100a", &kernels).unwrap();
+        assert_eq!(store::read(&directory).unwrap().1, assembled(1));
+    }
+}
+
+#[test]
+fn machine_code_of_other_text_is_not_read() {
+    let (_home, directory) = written();
+    store::write(&directory, "sm_100a", &assembled(1)).unwrap();
+    let [list, code] =
+        ["cubins.toml", "p1.cubin"].map(|name| fs::read(directory.join(name)).unwrap());
+    store::write(&directory, "sm_100a", &library(2)).unwrap();
+    // As a checkout does: the text is new, what version control ignores stays.
+    fs::write(directory.join("cubins.toml"), list).unwrap();
+    fs::write(directory.join("p1.cubin"), code).unwrap();
+    assert_eq!(store::read(&directory).unwrap().1, library(2));
+    let listing = Listing::read(&directory).unwrap();
+    assert!(
+        listing
+            .kernels()
+            .iter()
+            .all(|entry| listing.cubin(entry).is_none())
+    );
+    assert_eq!(
+        store::check(&directory, "sm_100a", &library(2)).unwrap(),
+        []
+    );
+    // And the next build replaces it.
+    store::write(&directory, "sm_100a", &assembled(2)).unwrap();
+    assert_eq!(store::read(&directory).unwrap().1, assembled(2));
+}
+
+#[test]
+fn damaged_machine_code_is_an_error_and_missing_is_none() {
+    let (_home, directory) = written();
+    store::write(&directory, "sm_100a", &assembled(1)).unwrap();
+    fs::write(directory.join("p2.cubin"), "code").unwrap();
+    let error = store::read(&directory).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Corrupted { key, bytes: 4, .. } if key == "p2"),
+        "{error}"
+    );
+    fs::remove_file(directory.join("p2.cubin")).unwrap();
+    assert_eq!(store::read(&directory).unwrap().1[1].cubin, None);
+    let list = directory.join("cubins.toml");
+    let whole = fs::read(&list).unwrap();
+    for length in 0..whole.len() {
+        fs::write(&list, &whole[..length]).unwrap();
+        for error in [
+            store::read(&directory).err(),
+            Listing::read(&directory).err(),
+        ] {
+            let refused =
+                matches!(&error, Some(StoreError::Manifest { path, .. }) if *path == list);
+            assert!(refused, "{length} bytes: {error:?}");
+        }
+    }
+    // Our own damage is repaired, somebody else's file is not replaced.
+    fs::write(&list, &whole[..200]).unwrap();
+    store::write(&directory, "sm_100a", &assembled(2)).unwrap();
+    fs::write(&list, "mine").unwrap();
+    let error = store::write(&directory, "sm_100a", &assembled(1)).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn build_writes_kernels_and_a_manifest() {
     let desk = Desk::new(SHAPES);
-    let (code, table, progress) = desk.run("build shapes.toml");
+    let (code, table, progress) = desk.run_without_ptxas("build shapes.toml");
     assert_eq!(code, 0, "{progress}");
     assert!(
         table.starts_with("set    groups  tiles  CTAs  cluster  stages"),
@@ -89,6 +89,57 @@ fn build_shows_registers_and_spills() {
             assert_eq!(kernel["assembled"][nothing], 0, "{kernel}");
         }
     }
+}
+
+#[test]
+fn build_writes_machine_code_that_no_check_looks_at() {
+    let desk = Desk::new(SHAPES);
+    let (_, table, _) = desk.run("build shapes.toml");
+    assert!(
+        table.contains("holds them as <key>.ptx and <key>.cubin, with manifest.toml."),
+        "{table}"
+    );
+    let files = || tree(&desk.path("generated/sm_100a"));
+    let built = files();
+    let cubins = (built.iter()).filter(|(path, _)| path.extension().is_some_and(|e| e == "cubin"));
+    for (path, bytes) in cubins.clone() {
+        assert_eq!(bytes[..4], *b"\x7fELF", "{}", path.display());
+    }
+    assert_eq!((cubins.count(), built.len()), (2, 6), "and their list");
+    let check = || {
+        let (code, list, _) = desk.run("build shapes.toml --check");
+        assert_eq!(code, i32::from(!list.is_empty()));
+        list
+    };
+    assert_eq!(check(), "");
+    // Without ptxas the text is the same, so the library stays as it is.
+    assert_eq!(desk.run_without_ptxas("build shapes.toml").0, 0);
+    assert_eq!(files(), built);
+    assert_eq!(desk.run_without_ptxas("list").0, 0);
+    // Version control keeps the text alone; the next build completes it.
+    for name in ["cubins.toml", "g1_m0_n128_k256_f16_dynamic.cubin"] {
+        fs::remove_file(desk.path("generated/sm_100a").join(name)).unwrap();
+        if name == "cubins.toml" {
+            let list = check();
+            assert!(
+                list.starts_with("foreign"),
+                "no list says whose it is: {list}"
+            );
+            fs::remove_file(desk.path("generated/sm_100a/g2_m40-7_n136_k192_f16_dynamic.cubin"))
+                .unwrap();
+        }
+    }
+    assert_eq!(check(), "");
+    assert_eq!(desk.run("build shapes.toml").0, 0);
+    assert_eq!(files(), built);
+    // Other text: machine code of the old goes, also where there is none of the new.
+    fs::write(
+        desk.path("shapes.toml"),
+        SHAPES.replace("\"small\"", "\"tiny\""),
+    )
+    .unwrap();
+    assert_eq!(desk.run_without_ptxas("build shapes.toml").0, 0);
+    assert_eq!(files().len(), 3);
 }
 
 #[test]
@@ -167,8 +218,8 @@ fn build_check_lists_stale_files() {
 #[test]
 fn build_for_two_targets() {
     let desk = Desk::new(SHAPES);
-    let (code, table, _) =
-        desk.run("build shapes.toml --target sm_103a --target sm_100a --target sm_103a");
+    let (code, table, _) = desk
+        .run_without_ptxas("build shapes.toml --target sm_103a --target sm_100a --target sm_103a");
     assert_eq!(code, 0);
     assert!(table.contains("4 kernels"), "{table}");
     assert_eq!(tree(&desk.path("generated/sm_103a")).len(), 3);
@@ -179,15 +230,14 @@ fn build_for_two_targets() {
 #[test]
 fn build_writes_nothing_if_a_set_fails() {
     let desk = Desk::new(SHAPES);
-    let many = vec!["8"; 200].join(", ");
     fs::write(
         desk.path("more.toml"),
-        format!("[[set]]\nname = \"many\"\nm = [{many}]\nn = 8\nk = 64\n"),
+        "[[set]]\nname = \"huge\"\nm = [8_000_000]\nn = 8\nk = 65536\n",
     )
     .unwrap();
     let (code, _, message) = desk.run("build shapes.toml more.toml");
     assert_eq!(code, 2, "{message}");
-    assert!(message.contains("set `many`: "), "{message}");
+    assert!(message.contains("set `huge`: "), "{message}");
     assert!(!desk.path("generated").exists());
 }
 
@@ -345,11 +395,11 @@ fn a_closed_pipe_is_no_error() {
 #[test]
 fn a_killed_build_leaves_a_whole_library() {
     let desk = Desk::new(SHAPES);
-    desk.run("build shapes.toml");
+    desk.run_without_ptxas("build shapes.toml");
     let old = tree(&desk.path("generated/sm_100a"));
     let new_shapes = SHAPES.replace("40, 7", "41, 7").replace("128", "256");
     fs::write(desk.path("new.toml"), new_shapes).unwrap();
-    desk.run("build new.toml --out other");
+    desk.run_without_ptxas("build new.toml --out other");
     let new: Vec<Vec<u8>> = tree(&desk.path("other/sm_100a"))
         .into_iter()
         .map(|(_, bytes)| bytes)
@@ -357,9 +407,10 @@ fn a_killed_build_leaves_a_whole_library() {
     let old: Vec<Vec<u8>> = old.into_iter().map(|(_, bytes)| bytes).collect();
     let mut seen = [0, 0];
     for round in 0..60u64 {
-        assert_eq!(desk.run("build shapes.toml").0, 0);
+        assert_eq!(desk.run_without_ptxas("build shapes.toml").0, 0);
         let mut build = desk
             .command("build new.toml")
+            .env("NVFP4GEN_PTXAS", "/nowhere/ptxas")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -87,7 +87,7 @@ fn it_computes_c() {
         (c.dtype(), c.shape(), empty.shape()),
         (Dtype::F16, &[9, 8][..], &[0, 136][..])
     );
-    let verdict = check_group(0, &GROUP, OutputType::F16, &inputs(), c.data()).unwrap();
+    let verdict = check_group(0, &GROUP, OutputType::F16, 1, &inputs(), c.data()).unwrap();
     assert!(verdict.passed() && verdict.elements == 72, "{verdict}");
 }
 

@@ -44,6 +44,7 @@ fn kernel(body: &str, threads: u32) -> Kernel {
         ptx_version: "8.7".into(),
         tiles: 1,
         stages: 1,
+        split_k: 1,
         tensor_memory_columns: 0,
         sizes: Sizes {
             m: vec![2, 1],
@@ -63,6 +64,8 @@ fn kernel(body: &str, threads: u32) -> Kernel {
             location: Location::Parameter,
             bytes: 64,
             alignment: 64,
+            workspace_bytes: 0,
+            workspace_offset: 0,
             tensor_maps: vec![],
             pointers: vec![
                 slot(0, 0, Operand::A),
@@ -237,6 +240,8 @@ fn block(map: TensorMapSlot) -> ParameterBlock {
         location: Location::Parameter,
         bytes: 136,
         alignment: 64,
+        workspace_bytes: 0,
+        workspace_offset: 0,
         tensor_maps: vec![map],
         pointers,
     }
@@ -251,7 +256,7 @@ fn the_block_holds_maps_and_pointers_at_their_offsets() {
             0x7000_0000_0010
         })
     };
-    let bytes = fill(&block(map(Operand::A)), address).unwrap();
+    let bytes = fill(&block(map(Operand::A)), address, None).unwrap();
     assert_eq!(bytes.len(), 136);
     assert_eq!(
         bytes[..8],
@@ -267,7 +272,7 @@ fn manifests_that_cannot_be_followed() {
         let mut block = block(map(Operand::B));
         change(&mut block);
         let address = |_, operand| (operand != Operand::Sfa).then_some(0x7000_0000_0010);
-        let message = fill(&block, address).unwrap_err().to_string();
+        let message = fill(&block, address, None).unwrap_err().to_string();
         assert!(
             message.starts_with("the manifest cannot be followed: ") && message.contains(words),
             "{message}"

@@ -8,10 +8,10 @@ use std::fs;
 use std::path::Path;
 
 use gpu::{
-    Operands, all_live, edit_manifest, fail, in_child, library, run_and_check, shipped, tiny,
-    with_driver,
+    Operands, all_live, edit_list, edit_manifest, fail, in_child, library, run_and_check, shipped,
+    tiny, with_driver,
 };
-use nvfp4gen::artifact::StoreError;
+use nvfp4gen::artifact::{StoreError, store};
 use nvfp4gen::plan::target::{SM_100A, SM_103A};
 use nvfp4gen::problem::Set;
 use nvfp4gen::runtime::{Device, Error, Event, Graph, Image, Kernel, Library, Notice, Stream};
@@ -164,7 +164,7 @@ fn damaged_libraries_are_refused() {
         let outside = |directory: &Path| {
             edit_manifest(directory, |text| text.replace("file = \"", "file = \"../"));
         };
-        assert!(manifest(after(outside)).contains("not in the directory"));
+        assert!(manifest(after(outside)).contains("not a plain .ptx file name"));
 
         let text = after(|directory| fs::write(ptx_file(directory), ".version 8.7").unwrap());
         assert!(
@@ -241,7 +241,7 @@ fn a_library_that_was_rebuilt_says_so() {
         let device = Device::new(0).unwrap();
         let directory = home.path().join("sm_100a");
         let kernels = [gpu::compile(&sets[1], SM_100A)];
-        nvfp4gen::artifact::store::write(&directory, "sm_100a", &kernels).unwrap();
+        store::write(&directory, "sm_100a", &kernels).unwrap();
         let gone = old.load(&device, &sets[0].key()).unwrap_err();
         assert!(matches!(gone, Error::Rebuilt { .. }), "{gone}");
         let new = Library::open(home.path()).unwrap();
@@ -271,8 +271,7 @@ fn loading_while_others_build_gives_the_old_or_the_new() {
                     scope.spawn(move || {
                         while !done.load(std::sync::atomic::Ordering::Relaxed) {
                             let kernels = std::slice::from_ref(&kernel);
-                            nvfp4gen::artifact::store::write(directory, "sm_100a", kernels)
-                                .unwrap();
+                            store::write(directory, "sm_100a", kernels).unwrap();
                         }
                     });
                 }
@@ -354,34 +353,51 @@ fn machine_code_is_tried_first_and_may_be_refused() {
         &[],
         || {
             let cubin = b"\x7fELF, of a device that nobody has";
-            let hash = nvfp4gen::artifact::sha256(cubin);
-            let list = |directory: &Path, hash: &str| {
-                edit_manifest(directory, |text| {
-                    let line =
-                        format!("cubin = {{ file = \"one.cubin\", sha256 = \"{hash}\" }}\ntiles =");
-                    text.replacen("tiles =", &line, 1)
-                });
+            // Writes the library again, its kernel with this machine code.
+            let add = |directory: &Path| {
+                let (manifest, mut kernels) = store::read(directory).unwrap();
+                kernels[0].cubin = Some(cubin.to_vec());
+                store::write(directory, &manifest.target, &kernels).unwrap();
             };
-            let refused = after(|directory| {
-                fs::write(directory.join("one.cubin"), cubin).unwrap();
-                list(directory, &hash);
-            })
-            .unwrap();
+            let file = |directory: &Path| ptx_file(directory).with_extension("cubin");
+            let refused = after(add).unwrap();
             assert_eq!(refused.image(), Image::Ptx);
             let [Notice::CubinRefused { reason }] = refused.notices() else {
                 panic!("{:?}", refused.notices());
             };
             assert!(reason.contains("NO_BINARY_FOR_GPU"), "{reason}");
             // A copy of the library without machine code is whole; one with other machine code is not.
-            let without = after(|directory| list(directory, &hash)).unwrap();
-            assert!(without.notices().is_empty());
+            let without = after(|directory| {
+                add(directory);
+                fs::remove_file(file(directory)).unwrap();
+            });
+            assert!(without.unwrap().notices().is_empty());
             let other = after(|directory| {
-                fs::write(directory.join("one.cubin"), b"\x7fELF").unwrap();
-                list(directory, &hash);
+                add(directory);
+                fs::write(file(directory), b"\x7fELF").unwrap();
             });
             assert!(
                 matches!(other, Err(Error::Library(StoreError::Corrupted { .. }))),
                 "{other:?}"
+            );
+            // Machine code of other text, as after a checkout, is not tried; nor is that of another architecture.
+            let edit = |from: &'static str, to: &'static str| {
+                after(move |directory| {
+                    add(directory);
+                    edit_list(directory, store::CUBINS, |text| text.replace(from, to));
+                })
+                .unwrap()
+            };
+            let stale = edit("ptx_sha256 = \"", "ptx_sha256 = \"0");
+            assert!(stale.notices().is_empty());
+            assert!(edit("sm_100a", "sm_103a").notices().is_empty());
+            let damaged = after(|directory| {
+                add(directory);
+                fs::write(directory.join(store::CUBINS), "").unwrap();
+            });
+            assert!(
+                matches!(damaged, Err(Error::Library(StoreError::Manifest { .. }))),
+                "{damaged:?}"
             );
         },
     );
@@ -455,7 +471,7 @@ fn of_several_targets_the_right_one_is_loaded() {
         let home = library(&[&set]);
         let directory = home.path().join(SM_103A.name);
         let kernels = [gpu::compile(&set, SM_103A)];
-        nvfp4gen::artifact::store::write(&directory, SM_103A.name, &kernels).unwrap();
+        store::write(&directory, SM_103A.name, &kernels).unwrap();
         let library = Library::open(home.path()).unwrap();
         let device = Device::new(0).unwrap();
         assert_eq!(library.kernels().count(), 2);
@@ -465,16 +481,12 @@ fn of_several_targets_the_right_one_is_loaded() {
     });
 }
 
-/// Adds what a schedule expects of the device to the one kernel of a library.
+/// Changes what a schedule expects of the device in the one kernel of a library.
 fn expect(schedule: &'static str) -> impl FnOnce(&Path) {
     move |directory| {
         edit_manifest(directory, |text| {
-            text.replacen(
-                "tiles =",
-                &format!("schedule = {{ {schedule} }}\ntiles ="),
-                1,
-            )
-            .replacen("grid = [1, 1, 1]", "grid = [9, 1, 1]", 1)
+            text.replacen("tuned_sms = 148, co_resident = false", schedule, 1)
+                .replacen("grid = [1, 1, 1]", "grid = [9, 1, 1]", 1)
         });
     }
 }

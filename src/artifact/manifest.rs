@@ -17,6 +17,36 @@ pub struct Manifest {
     pub kernels: Vec<KernelEntry>,
 }
 
+/// The machine code of a library, `cubins.toml` beside the manifest.
+///
+/// A list of its own, because it depends on the machine that built it: on whether there was an assembler, and which. The
+/// manifest and the PTX do not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cubins {
+    /// Version of this format; readers refuse others.
+    pub format: u32,
+    /// At most one for each kernel.
+    #[serde(default, rename = "cubin")]
+    pub cubins: Vec<CubinEntry>,
+}
+
+/// Machine code of one kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CubinEntry {
+    /// The kernel's key.
+    pub key: String,
+    /// File name, relative to the manifest.
+    pub file: String,
+    /// The architecture that it was assembled for, e.g. `sm_100a`.
+    pub architecture: String,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of the PTX text that it was assembled from: of other text it is not the machine code.
+    pub ptx_sha256: String,
+}
+
 /// One kernel: PTX text and its manifest entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
@@ -24,6 +54,8 @@ pub struct Kernel {
     pub entry: KernelEntry,
     /// The PTX text.
     pub ptx: String,
+    /// The machine code that an assembler made of it for the library's target.
+    pub cubin: Option<Vec<u8>>,
 }
 
 /// What a caller must know to load, bind and launch one kernel.
@@ -46,6 +78,10 @@ pub struct KernelEntry {
     pub tiles: u32,
     /// K-block stages in the shared-memory ring.
     pub stages: u32,
+    /// Parts that a sum over K is cut into at most. Each is summed by itself, so a different number gives different last
+    /// bits.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub split_k: u32,
     /// Columns of tensor memory that each CTA allocates.
     pub tensor_memory_columns: u32,
     /// Full problem sizes and options.
@@ -127,12 +163,31 @@ pub struct ParameterBlock {
     pub bytes: u32,
     /// Alignment of the block in bytes.
     pub alignment: u32,
+    /// Bytes of device memory that launches of the kernel work in, one after the other; 0 for none. They are zero before
+    /// the first launch, and every launch leaves what the next one needs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub workspace_bytes: u32,
+    /// Offset in the block of the workspace's eight-byte address, if there is a workspace.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub workspace_offset: u32,
     /// 128-byte tensor maps. Groups without tokens have none.
     #[serde(default)]
     pub tensor_maps: Vec<TensorMapSlot>,
     /// Eight-byte device addresses. Groups without tokens have none.
     #[serde(default)]
     pub pointers: Vec<PointerSlot>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(value: &u32) -> bool {
+    *value == 1
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// One of the five operands of a group, named as the caller names them.
@@ -198,10 +253,21 @@ impl ParameterBlock {
     }
 }
 
+impl CubinEntry {
+    /// Whether it was assembled from the text that the entry describes.
+    pub fn is_of(&self, entry: &KernelEntry) -> bool {
+        self.key == entry.key && self.ptx_sha256 == entry.sha256
+    }
+}
+
 impl Kernel {
     /// Joins text and entry; the entry's hash is computed here.
     pub fn new(mut entry: KernelEntry, ptx: String) -> Self {
         entry.sha256 = super::sha256(&ptx);
-        Kernel { entry, ptx }
+        Kernel {
+            entry,
+            ptx,
+            cubin: None,
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Libraries on disk: `<directory>/manifest.toml` and one PTX file per kernel, nothing else.
+//! Libraries on disk: `<directory>/manifest.toml` and one PTX file per kernel; `cubins.toml` and cubins where they were
+//! assembled; nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,11 +8,14 @@ use std::path::Path;
 use super::directory::{self, Contents};
 use super::error::StoreError;
 use super::hash::sha256;
-use super::manifest::{Kernel, KernelEntry, Manifest};
+use super::manifest::{CubinEntry, Cubins, Kernel, KernelEntry, Manifest};
 use super::text;
+use serde::de::DeserializeOwned;
 
 /// Name of the manifest in a library directory.
 pub const MANIFEST: &str = "manifest.toml";
+/// Name of the list of cubins, if there are any.
+pub const CUBINS: &str = "cubins.toml";
 
 /// A file that is not what the shapes give.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,13 +50,15 @@ impl fmt::Display for Why {
     }
 }
 
-/// Makes `directory` the library of exactly these kernels, atomically. A directory that is up to date is left alone.
+/// Makes `directory` the library of exactly these kernels, atomically. A directory that is up to date is left alone; so
+/// is its machine code, if the kernels come without any.
 ///
 /// # Errors
 /// [`StoreError::Foreign`] if the directory holds something that nvfp4gen did not write, [`StoreError::Names`] if two
 /// kernels share a key or a file name, [`StoreError::Io`].
 pub fn write(directory: &Path, target: &str, kernels: &[Kernel]) -> Result<(), StoreError> {
-    let files = render(target, kernels)?;
+    let mut files = render(target, kernels)?;
+    files.extend(render_cubins(target, kernels));
     if directory::read(directory)?.is_some_and(|present| compare(&files, &present).is_empty()) {
         return Ok(());
     }
@@ -65,7 +71,8 @@ pub fn write(directory: &Path, target: &str, kernels: &[Kernel]) -> Result<(), S
     })
 }
 
-/// What [`write`] would change, sorted by name. Empty if the library is up to date.
+/// What [`write()`] would change, sorted by name. Empty if the library is up to date. Machine code takes no part: what it
+/// is depends on the assembler that was at hand.
 ///
 /// # Errors
 /// [`StoreError::Names`], [`StoreError::Io`].
@@ -84,9 +91,17 @@ pub fn read(directory: &Path) -> Result<(Manifest, Vec<Kernel>), StoreError> {
     let mut contents = directory::read(directory)?.ok_or_else(absent)?;
     let bytes = contents.remove(MANIFEST).flatten().ok_or_else(absent)?;
     let manifest = read_manifest(directory, bytes)?;
+    let cubins = read_cubins(directory, contents.remove(CUBINS).flatten())?;
     let mut kernels = Vec::with_capacity(manifest.kernels.len());
     for entry in &manifest.kernels {
-        kernels.push(read_kernel(directory, entry, &mut contents)?);
+        let mut kernel = read_kernel(directory, entry, &mut contents)?;
+        if let Some(cubin) = cubins.iter().find(|cubin| cubin.is_of(entry)) {
+            kernel.cubin = read_cubin(directory, cubin, &contents)?;
+        }
+        kernels.push(kernel);
+    }
+    for cubin in &cubins {
+        contents.remove(&cubin.file);
     }
     match contents.into_keys().find(|name| !is_litter(name)) {
         Some(name) => Err(StoreError::Foreign {
@@ -97,15 +112,33 @@ pub fn read(directory: &Path) -> Result<(Manifest, Vec<Kernel>), StoreError> {
     }
 }
 
-fn read_manifest(directory: &Path, bytes: Vec<u8>) -> Result<Manifest, StoreError> {
+pub(super) fn read_manifest(directory: &Path, bytes: Vec<u8>) -> Result<Manifest, StoreError> {
     let fail = |reason| StoreError::Manifest {
         path: directory.join(MANIFEST),
         reason,
     };
-    let text = String::from_utf8(bytes).map_err(|_| fail("not a text file".into()))?;
-    let manifest = text::read(&text).map_err(fail)?;
+    let manifest: Manifest = text::read(&bytes).map_err(fail)?;
     check_names(&manifest.kernels).map_err(fail)?;
     Ok(manifest)
+}
+
+/// The list of cubins; empty if there is none.
+pub(super) fn read_cubins(
+    directory: &Path,
+    bytes: Option<Vec<u8>>,
+) -> Result<Vec<CubinEntry>, StoreError> {
+    let Some(bytes) = bytes else {
+        return Ok(Vec::new());
+    };
+    let fail = |reason| StoreError::Manifest {
+        path: directory.join(CUBINS),
+        reason,
+    };
+    let Cubins { cubins, .. } = text::read(&bytes).map_err(fail)?;
+    match cubins.iter().find(|cubin| !is_plain(&cubin.file, ".cubin")) {
+        Some(cubin) => Err(fail(not_plain(&cubin.file, ".cubin", &cubin.key))),
+        None => Ok(cubins),
+    }
 }
 
 fn read_kernel(
@@ -125,6 +158,7 @@ fn read_kernel(
         Ok(ptx) if sha256(&ptx) == entry.sha256 => Ok(Kernel {
             entry: entry.clone(),
             ptx,
+            cubin: None,
         }),
         _ => Err(StoreError::Corrupted {
             key: entry.key.clone(),
@@ -134,7 +168,23 @@ fn read_kernel(
     }
 }
 
-/// The files of a library, by name.
+/// Machine code. A library without it is whole: a copy may have left behind what version control does not keep.
+fn read_cubin(
+    directory: &Path,
+    cubin: &CubinEntry,
+    contents: &Contents,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    match contents.get(&cubin.file) {
+        Some(Some(bytes)) if sha256(bytes) != cubin.sha256 => Err(StoreError::Corrupted {
+            key: cubin.key.clone(),
+            path: directory.join(&cubin.file),
+            bytes: bytes.len(),
+        }),
+        found => Ok(found.cloned().flatten()),
+    }
+}
+
+/// Manifest and PTX of a library, by file name.
 fn render(target: &str, kernels: &[Kernel]) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
     let manifest = Manifest {
         format: text::FORMAT,
@@ -150,19 +200,41 @@ fn render(target: &str, kernels: &[Kernel]) -> Result<BTreeMap<String, Vec<u8>>,
     Ok(files)
 }
 
+/// The cubins that the kernels have, and their list. Nothing if there is none.
+fn render_cubins(target: &str, kernels: &[Kernel]) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut cubins = Vec::new();
+    for kernel in kernels {
+        let Some(bytes) = &kernel.cubin else { continue };
+        let entry = &kernel.entry;
+        let stem = entry.file.strip_suffix(".ptx").unwrap_or(&entry.file);
+        let cubin = CubinEntry {
+            key: entry.key.clone(),
+            file: format!("{stem}.cubin"),
+            architecture: target.to_owned(),
+            sha256: sha256(bytes),
+            ptx_sha256: entry.sha256.clone(),
+        };
+        files.insert(cubin.file.clone(), bytes.clone());
+        cubins.push(cubin);
+    }
+    if !cubins.is_empty() {
+        let list = Cubins {
+            format: text::FORMAT,
+            cubins,
+        };
+        files.insert(CUBINS.to_owned(), text::write_cubins(&list).into_bytes());
+    }
+    files
+}
+
 /// Keys and file names must be unique, and file names must stay inside the directory.
 fn check_names(entries: &[KernelEntry]) -> Result<(), String> {
     let mut keys = BTreeSet::new();
     let mut files = BTreeSet::new();
     for entry in entries {
-        let plain = entry.file.ends_with(".ptx")
-            && !entry.file.starts_with('.')
-            && !entry.file.contains(['/', '\\', '\0']);
-        if !plain {
-            return Err(format!(
-                "`{}` is not a plain .ptx file name (kernel {})",
-                entry.file, entry.key
-            ));
+        if !is_plain(&entry.file, ".ptx") {
+            return Err(not_plain(&entry.file, ".ptx", &entry.key));
         }
         if !keys.insert(&entry.key) {
             return Err(format!("two kernels have the key {}", entry.key));
@@ -174,16 +246,26 @@ fn check_names(entries: &[KernelEntry]) -> Result<(), String> {
     Ok(())
 }
 
+fn is_plain(file: &str, suffix: &str) -> bool {
+    file.ends_with(suffix) && !file.starts_with('.') && !file.contains(['/', '\\', '\0'])
+}
+
+fn not_plain(file: &str, suffix: &str, key: &str) -> String {
+    format!("`{file}` is not a plain {suffix} file name (kernel {key})")
+}
+
 fn compare(files: &BTreeMap<String, Vec<u8>>, present: &Contents) -> Vec<Stale> {
     let names: BTreeSet<&String> = files.keys().chain(present.keys()).collect();
     let ours = known_names(present);
+    let with_cubins = files.contains_key(CUBINS);
     let stale = |name: &&String| {
         let why = match (files.get(*name), present.get(*name)) {
             (Some(_), None) => Why::Missing,
             (Some(wanted), Some(Some(bytes))) if wanted == bytes => return None,
             (Some(_), Some(_)) => Why::Changed,
             (None, _) if is_litter(name) => return None,
-            (None, _) if ours.contains(*name) => Why::Unexpected,
+            (None, _) if ours.cubins.contains(*name) && !with_cubins => return None,
+            (None, _) if ours.contains(name) => Why::Unexpected,
             (None, _) => Why::Foreign,
         };
         Some(Stale {
@@ -199,31 +281,55 @@ fn foreign_name(present: &Contents) -> Option<String> {
     let ours = known_names(present);
     present
         .keys()
-        .find(|name| !is_litter(name) && !ours.contains(*name))
+        .find(|name| !is_litter(name) && !ours.contains(name))
         .cloned()
 }
 
-/// The names that nvfp4gen wrote. If the manifest is ours but damaged, PTX files are believed to be ours too.
-fn known_names(present: &Contents) -> BTreeSet<String> {
-    let Some(Some(bytes)) = present.get(MANIFEST) else {
+/// The names that nvfp4gen wrote.
+#[derive(Default)]
+struct Names {
+    /// The manifest and its kernels.
+    kernels: BTreeSet<String>,
+    /// The list of cubins and what it names.
+    cubins: BTreeSet<String>,
+}
+
+impl Names {
+    fn contains(&self, name: &str) -> bool {
+        self.kernels.contains(name) || self.cubins.contains(name)
+    }
+}
+
+fn known_names(present: &Contents) -> Names {
+    let kernels = |list: Manifest| list.kernels.into_iter().map(|kernel| kernel.file).collect();
+    let cubins = |list: Cubins| list.cubins.into_iter().map(|cubin| cubin.file).collect();
+    Names {
+        kernels: names_of(present, MANIFEST, ".ptx", kernels),
+        cubins: names_of(present, CUBINS, ".cubin", cubins),
+    }
+}
+
+/// A list and the files that it names. If it is ours but damaged, files with the suffix are believed to be ours too.
+fn names_of<T: DeserializeOwned>(
+    present: &Contents,
+    list: &str,
+    suffix: &str,
+    files: impl Fn(T) -> BTreeSet<String>,
+) -> BTreeSet<String> {
+    let Some(Some(bytes)) = present.get(list) else {
         return BTreeSet::new();
     };
     if !text::is_ours(bytes) {
         return BTreeSet::new();
     }
-    let mut names = BTreeSet::from([MANIFEST.to_owned()]);
-    match std::str::from_utf8(bytes)
-        .map_err(|_| String::new())
-        .and_then(text::read)
-    {
-        Ok(manifest) => names.extend(manifest.kernels.into_iter().map(|entry| entry.file)),
-        Err(_) => names.extend(
-            present
-                .keys()
-                .filter(|name| name.ends_with(".ptx"))
-                .cloned(),
-        ),
-    }
+    let with_suffix = || {
+        present
+            .keys()
+            .filter(|name| name.ends_with(suffix))
+            .cloned()
+    };
+    let mut names = text::read(bytes).map_or_else(|_| with_suffix().collect(), files);
+    names.insert(list.to_owned());
     names
 }
 

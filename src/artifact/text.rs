@@ -4,9 +4,10 @@
 //! from a short one, and a directory of ours from somebody else's.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::hash::sha256;
-use super::manifest::{KernelEntry, Manifest};
+use super::manifest::{Cubins, KernelEntry, Manifest};
 
 /// The format that this version writes and reads.
 pub const FORMAT: u32 = 1;
@@ -23,14 +24,34 @@ pub fn write(manifest: &Manifest) -> String {
     for entry in &manifest.kernels {
         write_entry(&mut body, entry);
     }
-    format!("{MARK}{}\n{body}", sha256(&body))
+    marked(&body)
 }
 
-/// Parses and checks a manifest.
+/// The text of a list of cubins.
+pub fn write_cubins(cubins: &Cubins) -> String {
+    let mut body = String::new();
+    line(&mut body, "format", &cubins.format);
+    for cubin in &cubins.cubins {
+        body.push_str("\n[[cubin]]\n");
+        line(&mut body, "key", &cubin.key);
+        line(&mut body, "file", &cubin.file);
+        line(&mut body, "architecture", &cubin.architecture);
+        line(&mut body, "sha256", &cubin.sha256);
+        line(&mut body, "ptx_sha256", &cubin.ptx_sha256);
+    }
+    marked(&body)
+}
+
+fn marked(body: &str) -> String {
+    format!("{MARK}{}\n{body}", sha256(body))
+}
+
+/// Parses and checks a [`Manifest`] or [`Cubins`].
 ///
 /// # Errors
 /// A sentence that says what is wrong: not ours, cut short or edited, another format, unknown fields.
-pub fn read(text: &str) -> Result<Manifest, String> {
+pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    let text = str::from_utf8(text).map_err(|_| "not a text file")?;
     let Some((hash, body)) = text
         .strip_prefix(MARK)
         .and_then(|rest| rest.split_once('\n'))
@@ -75,6 +96,9 @@ fn write_entry(out: &mut String, entry: &KernelEntry) {
     line(out, "ptx_version", &entry.ptx_version);
     line(out, "tiles", &entry.tiles);
     line(out, "stages", &entry.stages);
+    if entry.split_k != 1 {
+        line(out, "split_k", &entry.split_k);
+    }
     line(out, "tensor_memory_columns", &entry.tensor_memory_columns);
     line(out, "sizes", &entry.sizes);
     line(out, "launch", &entry.launch);
@@ -83,6 +107,10 @@ fn write_entry(out: &mut String, entry: &KernelEntry) {
     line(out, "location", &entry.parameters.location);
     line(out, "bytes", &entry.parameters.bytes);
     line(out, "alignment", &entry.parameters.alignment);
+    if entry.parameters.workspace_bytes != 0 {
+        line(out, "workspace_bytes", &entry.parameters.workspace_bytes);
+        line(out, "workspace_offset", &entry.parameters.workspace_offset);
+    }
     list(out, "tensor_maps", &entry.parameters.tensor_maps);
     list(out, "pointers", &entry.parameters.pointers);
 }

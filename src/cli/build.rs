@@ -25,8 +25,11 @@ It is replaced in one step: whoever reads it meanwhile sees the old library or
 the new one. If any set fails, nothing is written. A directory that holds
 anything that nvfp4gen did not write is left alone.
 
-With ptxas, every kernel is assembled as well, and the table shows its registers
-and spills. ptxas is looked for in NVFP4GEN_PTXAS, PATH, CUDA_HOME/bin and
+With ptxas, every kernel is assembled as well: DIR/<target>/<key>.cubin is what
+a driver loads without compiling, cubins.toml lists them, and the table shows
+registers and spills. They depend on the ptxas, so --check does not look at them,
+and version control should not keep them. Without ptxas, a driver compiles the
+PTX. ptxas is looked for in NVFP4GEN_PTXAS, PATH, CUDA_HOME/bin and
 .tools/, where scripts/fetch-tools puts it.
 
 Examples:
@@ -119,13 +122,14 @@ fn generate(
 }
 
 fn make(set: &Set, target: Target, ptxas: Option<&Ptxas>) -> Result<Built, Failure> {
-    let kernel = request::compile(set, target)?;
+    let mut kernel = request::compile(set, target)?;
     let assemble = |ptxas: &Ptxas| {
         ptxas
             .assemble(&kernel.ptx, target.name)
             .map_err(|error| Failure::Check(format!("{}: {error}", kernel.entry.key)))
     };
     let assembly = ptxas.map(assemble).transpose()?;
+    kernel.cubin = assembly.as_ref().map(|assembly| assembly.cubin.clone());
     Ok(Built {
         target,
         kernel,
@@ -216,8 +220,13 @@ fn table_text(
         text += &target_table(built.iter().filter(|built| built.target == *target)).render();
         let directory = directory(&args.out, *target);
         text += &format!(
-            "{} holds them as <key>.ptx, with {}.\n\n",
+            "{} holds them as <key>.ptx{}, with {}.\n\n",
             directory.display(),
+            if ptxas.is_ok() {
+                " and <key>.cubin"
+            } else {
+                ""
+            },
             store::MANIFEST
         );
     }
@@ -231,7 +240,7 @@ fn table_text(
         built.len(),
         count(bytes)
     );
-    text += "shared: bytes per CTA; columns: of tensor memory; block: bytes of the launch's parameter.\n";
+    text += "shared: bytes per CTA; columns: of tensor memory; block: bytes of tensor maps and pointers.\n";
     text += &match ptxas {
         Ok(ptxas) => format!(
             "registers and spilled bytes per thread: by {}.\n",
@@ -300,7 +309,8 @@ fn json_text(args: &BuildArgs, built: &[Built]) -> String {
                 "file": directory(&args.out, built.target).join(&entry.file), "sha256": entry.sha256,
                 "groups": entry.sizes.m.len(), "tiles": entry.tiles, "stages": entry.stages,
                 "launch": entry.launch, "tensor_memory_columns": entry.tensor_memory_columns,
-                "ptx_bytes": built.kernel.ptx.len(), "parameter_bytes": entry.parameters.bytes,
+                "ptx_bytes": built.kernel.ptx.len(), "cubin_bytes": built.kernel.cubin.as_ref().map(Vec::len),
+                "parameter_bytes": entry.parameters.parameter_bytes(),
                 "assembled": resources,
             })
         })

@@ -5,7 +5,7 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use nvfp4gen::artifact::{Kernel, Manifest, store};
+use nvfp4gen::artifact::{Kernel, Location, Manifest, store};
 use serde_json::json;
 
 use super::failure::Failure;
@@ -76,6 +76,7 @@ fn table_text(libraries: &[(Manifest, Vec<Kernel>)]) -> String {
         "tiles",
         "CTAs",
         "PTX bytes",
+        "cubin bytes",
         "parameter bytes",
         "sha256",
     ];
@@ -92,7 +93,8 @@ fn table_text(libraries: &[(Manifest, Vec<Kernel>)]) -> String {
                 count(entry.tiles),
                 entry.launch.grid[0].to_string(),
                 count(kernel.ptx.len() as u64),
-                count(entry.parameters.bytes),
+                (kernel.cubin.as_ref()).map_or("-".to_owned(), |cubin| count(cubin.len() as u64)),
+                count(entry.parameters.parameter_bytes()),
                 entry.sha256[..12.min(entry.sha256.len())].to_owned(),
             ]);
         }
@@ -114,7 +116,9 @@ fn json_text(libraries: &[(Manifest, Vec<Kernel>)]) -> String {
                 "target": manifest.target, "generator": manifest.generator, "name": entry.name, "key": entry.key,
                 "file": entry.file, "sha256": entry.sha256, "function": entry.function, "sizes": entry.sizes,
                 "tiles": entry.tiles, "launch": entry.launch, "ptx_bytes": kernel.ptx.len(),
-                "parameter_bytes": entry.parameters.bytes,
+                "cubin_bytes": kernel.cubin.as_ref().map(Vec::len), "schedule": entry.schedule,
+                "parameter_bytes": entry.parameters.parameter_bytes(),
+                "table_in_memory": entry.parameters.location == Location::Device,
             })
         })
         .collect();

@@ -43,6 +43,9 @@ pub(super) struct Buffer {
     pub address: u64,
 }
 
+/// The address of the kernel's workspace, if it has one.
+pub(super) type Workspace = Option<u64>;
+
 /// Our kernels keep to the letter of the ISA.
 pub(super) fn device() -> Device {
     Device::new(DeviceConfig {
@@ -75,7 +78,8 @@ impl<'a> Emulated<'a> {
     ) -> Result<Vec<Vec<u8>>, DeviceError> {
         let mut device = device();
         let buffers = self.allocate(&mut device, groups)?;
-        if let Some(launch) = self.launch(&mut device, &buffers, false)? {
+        let workspace = self.workspace(&mut device)?;
+        if let Some(launch) = self.launch(&mut device, &buffers, workspace, false)? {
             device
                 .launch(&self.module, &launch, schedule)
                 .map_err(|stop| stopped(stop, &buffers))?;
@@ -88,6 +92,7 @@ impl<'a> Emulated<'a> {
         &self,
         device: &mut Device,
         buffers: &[Buffer],
+        workspace: Workspace,
         programmatic: bool,
     ) -> Result<Option<Launch>, DeviceError> {
         let entry = &self.kernel.entry;
@@ -96,7 +101,7 @@ impl<'a> Emulated<'a> {
         }
         let address =
             |group, operand| find(buffers, group as usize, operand).map(|buffer| buffer.address);
-        let block = parameters::fill(&entry.parameters, address)?;
+        let block = parameters::fill(&entry.parameters, address, workspace)?;
         let params = match entry.parameters.location {
             Location::Parameter => block,
             Location::Device => table(device, &block)?.to_le_bytes().to_vec(),
@@ -110,6 +115,18 @@ impl<'a> Emulated<'a> {
             params,
             programmatic,
         }))
+    }
+
+    /// Memory for launches of the kernel to work in, zero at first.
+    pub(super) fn workspace(&self, device: &mut Device) -> Result<Workspace, DeviceError> {
+        let bytes = self.kernel.entry.parameters.workspace_bytes as usize;
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let address = device.allocate("workspace", bytes, 0);
+        let zeroed = device.write(address, &vec![0; bytes]);
+        zeroed.map_err(|stop| stopped(stop, &[]))?;
+        Ok(Some(address))
     }
 
     /// Buffers for the operands of all groups, the inputs filled.

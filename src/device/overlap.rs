@@ -46,8 +46,9 @@ impl Emulated<'_> {
             written.map_err(|stop| stopped(stop, &first))?;
             launches.push((&neighbour, in_front(rows, address)));
         }
+        let workspace = self.workspace(&mut device)?;
         for buffers in [&first, &second] {
-            if let Some(launch) = self.launch(&mut device, buffers, true)? {
+            if let Some(launch) = self.launch(&mut device, buffers, workspace, true)? {
                 launches.push((&self.module, launch));
             }
         }

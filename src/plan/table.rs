@@ -1,14 +1,74 @@
-//! Which constants of a token tile are the same for all.
+//! The constant table that the kernel walks: one row a tile, and in it whatever differs from tile to tile.
 //!
-//! What is the same for every token tile of the set becomes an immediate in the code; only what differs takes a column
-//! of the constant table. So the code of a set with one K knows its K, and a set with many does not grow.
+//! What is the same for every tile of the set becomes an immediate in the code; only what differs takes a column of the
+//! table. So the code of a set with one K knows its K, and a set with many does not grow. Row c is the first tile of
+//! CTA c, and every row says how far away the CTA's next one is: whoever knows its CTA finds all about its first tile in
+//! one step.
+
+use super::schedule::{Schedule, Tile};
+use super::tiling::{GroupTiling, TokenTile};
+
+/// One tile, with everything that is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// The CTA that computes it.
+    pub cta: usize,
+    /// Its index in the schedule.
+    pub index: usize,
+    /// The tile.
+    pub tile: Tile,
+    /// Its tokens.
+    pub token_tile: &'a TokenTile,
+    /// Its group.
+    pub tiling: &'a GroupTiling,
+    /// Index of its group among those that have tokens.
+    pub tiling_index: u32,
+    /// Rows from here to the CTA's next tile; 0 if there is none.
+    pub next: u32,
+}
+
+/// The rows of the table: the first tiles of all CTAs, then the others, CTA by CTA.
+pub fn rows<'a>(
+    schedule: &Schedule,
+    token_tiles: &'a [TokenTile],
+    tilings: &'a [GroupTiling],
+) -> Vec<Row<'a>> {
+    let row = |cta: usize, index: usize, next: u32| {
+        let tile = schedule.tiles[index];
+        let token_tile = &token_tiles[tile.token_tile];
+        Row {
+            cta,
+            index,
+            tile,
+            token_tile,
+            tiling: &tilings[token_tile.tiling],
+            tiling_index: token_tile.tiling as u32,
+            next,
+        }
+    };
+    let mut first = Vec::new();
+    let mut others = Vec::new();
+    let ctas = schedule.ctas.len();
+    for (cta, range) in schedule.ctas.iter().enumerate() {
+        let (start, end) = (range.start as usize, range.end as usize);
+        let to_second = if end - start > 1 {
+            (ctas + others.len() - cta) as u32
+        } else {
+            0
+        };
+        first.push(row(cta, start, to_second));
+        others.extend((start + 1..end).map(|i| row(cta, i, u32::from(i + 1 < end))));
+    }
+    first.extend(others);
+    first
+}
 
 /// Where the code finds a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Constant {
-    /// The same for all token tiles.
+    /// The same for all tiles.
     Immediate(u32),
-    /// At this byte offset of the token tile's record.
+    /// At this byte offset of the tile's row.
     Column(u32),
 }
 
@@ -17,16 +77,19 @@ pub enum Constant {
 pub struct Column {
     /// The constant's name.
     pub name: &'static str,
-    /// Its value for each token tile.
+    /// Its value for each row.
     pub values: Vec<u32>,
 }
 
 /// The table of what differs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
-    /// Columns in the order of a record's words.
+    /// Columns in the order of a row's words.
     pub columns: Vec<Column>,
 }
+
+/// Constant memory is 64 KiB; larger tables lie in global memory.
+const CONSTANT_BYTES: usize = 65_536;
 
 impl Table {
     /// An immediate if all values are the same, else a new column.
@@ -41,8 +104,28 @@ impl Table {
         }
     }
 
-    /// Bytes of one token tile's record.
-    pub fn record_bytes(&self) -> u32 {
+    /// Bytes of a row.
+    pub fn row_bytes(&self) -> u32 {
         4 * self.columns.len() as u32
+    }
+
+    /// The rows' words. A table that would be empty has one row of a zero, since PTX knows no empty arrays.
+    pub fn lines(&self) -> Vec<Vec<u32>> {
+        let rows = self.columns.first().map_or(0, |c| c.values.len());
+        if rows == 0 {
+            return vec![vec![0]];
+        }
+        let line = |row: usize| self.columns.iter().map(|c| c.values[row]).collect();
+        (0..rows).map(line).collect()
+    }
+
+    /// State space of the table and the instruction that reads it.
+    pub fn space(&self) -> (&'static str, &'static str) {
+        let words: usize = self.columns.iter().map(|c| c.values.len()).sum();
+        if 4 * words <= CONSTANT_BYTES {
+            (".const", "ld.const")
+        } else {
+            (".global", "ld.global.nc")
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::pointers::Pointers;
-use crate::artifact::{KernelEntry, Operand};
+use crate::artifact::{KernelEntry, MAX_PARAMETER_BYTES, Operand};
 
 /// Addresses of a group.
 const OPERANDS: usize = 5;
@@ -10,8 +10,6 @@ const OPERANDS: usize = 5;
 const C: usize = Operand::C as usize;
 /// The tightest alignment that the kernels' copies and tensor maps ask of an address.
 const ALIGNMENT_MASK: u64 = 15;
-/// All parameters of a kernel together (CUDA 12.1 and later).
-const MAX_BYTES: u32 = 32_764;
 /// An empty place in the table of outputs.
 const EMPTY: u16 = u16::MAX;
 
@@ -96,7 +94,7 @@ impl Binding {
             return Err("its lists of sizes differ in length".into());
         }
         let block = &entry.parameters;
-        if block.bytes == 0 || block.bytes > MAX_BYTES {
+        if block.bytes == 0 || block.parameter_bytes() > MAX_PARAMETER_BYTES {
             return Err(format!("its parameter block has {} bytes", block.bytes));
         }
         if !block.alignment.is_power_of_two() || block.alignment as usize > align_of::<Line>() {
@@ -246,6 +244,14 @@ fn check_slots(entry: &KernelEntry) -> Result<(), String> {
     let maps = maps.map(|slot| (slot.offset, 128, 64, slot.group, slot.operand));
     let pointers = block.pointers.iter();
     let pointers = pointers.map(|slot| (slot.offset, 8, 8, slot.group, slot.operand));
+    if block.workspace_bytes > 0 {
+        let offset = block.workspace_offset;
+        if !offset.is_multiple_of(8) || u64::from(offset) + 8 > u64::from(block.bytes) {
+            return Err(format!(
+                "the address of its workspace, at offset {offset}, is not in its parameter block"
+            ));
+        }
+    }
     let mut places = vec![0; entry.sizes.m.len() * OPERANDS];
     for (offset, bytes, alignment, group, operand) in maps.chain(pointers) {
         if offset % alignment != 0 || u64::from(offset) + bytes > u64::from(block.bytes) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::device::Properties;
 use super::error::Error;
-use super::manifest::Listed;
+use crate::artifact::KernelEntry;
 
 /// Kernel parameters that every driver takes.
 const OLD_PARAMETER_BYTES: u32 = 4096;
@@ -68,11 +68,10 @@ pub(super) fn runs_on(target: &str, (major, minor): (u32, u32)) -> bool {
 
 /// Refuses what cannot run; says what runs less well. `needs_jit` is false if there is a cubin to try first.
 pub(super) fn check(
-    listed: &Listed,
+    entry: &KernelEntry,
     device: &Properties,
     needs_jit: bool,
 ) -> Result<Option<Notice>, Error> {
-    let entry = &listed.entry;
     let key = || entry.key.clone();
     let launch = &entry.launch;
     if entry.schedule.co_resident && launch.grid.iter().product::<u32>() > device.sms {

@@ -4,8 +4,9 @@ use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::sync::Arc;
 
-use cudarc::driver::sys::{CUcontext, CUdevice, CUdevice_attribute, CUresult};
+use cudarc::driver::sys::{CUcontext, CUdevice, CUdevice_attribute, CUresult, CUstreamCaptureMode};
 
+use super::checks;
 use super::driver::{CallError, Driver};
 use super::error::Error;
 
@@ -89,6 +90,11 @@ impl Device {
         self.driver().is_emulated()
     }
 
+    /// Whether code for this target, such as `sm_90a`, runs on the device.
+    pub fn runs(&self, target: &str) -> bool {
+        checks::runs_on(target, self.properties().capability)
+    }
+
     /// Makes the device's context the calling thread's. A thread that has none pays some hundred nanoseconds more for
     /// each launch.
     ///
@@ -121,6 +127,24 @@ impl Device {
         let value = done?;
         restored?;
         Ok(value)
+    }
+
+    /// Runs `work`, with the device's context current, as if the thread were capturing no stream.
+    pub(super) fn outside_capture<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
+        self.within(|| {
+            // SAFETY: exchanges one number of this thread's, and back again below.
+            unsafe { self.driver().cuThreadExchangeStreamCaptureMode(&mut mode)? };
+            let done = work();
+            // SAFETY: as above.
+            let restored = unsafe { self.driver().cuThreadExchangeStreamCaptureMode(&mut mode) };
+            let value = done?;
+            restored?;
+            Ok(value)
+        })
     }
 
     /// Whether another context than the device's, or none, is the calling thread's.

@@ -94,6 +94,7 @@ entry_points! {
         cuCtxSetCurrent(context: CUcontext);
         cuCtxPushCurrent_v2(context: CUcontext);
         cuCtxPopCurrent_v2(context: *mut CUcontext);
+        cuThreadExchangeStreamCaptureMode(mode: *mut CUstreamCaptureMode);
         cuModuleLoadDataEx(
             module: *mut CUmodule,
             image: *const c_void,
@@ -128,6 +129,8 @@ entry_points! {
         cuStreamCreate(stream: *mut CUstream, flags: c_uint);
         cuStreamDestroy_v2(stream: CUstream);
         cuStreamSynchronize(stream: CUstream);
+        cuStreamWaitEvent(stream: CUstream, event: CUevent, flags: c_uint);
+        cuStreamIsCapturing(stream: CUstream, status: *mut c_uint);
         cuStreamBeginCapture_v2(stream: CUstream, mode: CUstreamCaptureMode);
         cuStreamEndCapture(stream: CUstream, graph: *mut CUgraph);
         cuGraphGetNodes(graph: CUgraph, nodes: *mut CUgraphNode, count: *mut usize);
@@ -142,6 +145,8 @@ entry_points! {
         cuGraphLaunch(exec: CUgraphExec, stream: CUstream);
         cuMemAlloc_v2(address: *mut CUdeviceptr, bytes: usize);
         cuMemFree_v2(address: CUdeviceptr);
+        cuMemAllocHost_v2(memory: *mut *mut c_void, bytes: usize);
+        cuMemFreeHost(memory: *mut c_void);
         cuMemcpyHtoDAsync_v2(to: CUdeviceptr, from: *const c_void, bytes: usize, stream: CUstream);
         cuMemcpyDtoHAsync_v2(to: *mut c_void, from: CUdeviceptr, bytes: usize, stream: CUstream);
         cuMemcpyDtoDAsync_v2(to: CUdeviceptr, from: CUdeviceptr, bytes: usize, stream: CUstream);
@@ -150,6 +155,7 @@ entry_points! {
         cuEventDestroy_v2(event: CUevent);
         cuEventRecord(event: CUevent, stream: CUstream);
         cuEventSynchronize(event: CUevent);
+        cuEventQuery(event: CUevent);
         cuEventElapsedTime(milliseconds: *mut f32, start: CUevent, end: CUevent);
     }
     optional {

@@ -1,6 +1,7 @@
 //! Launches in CUDA graphs: recorded once, given new addresses, replayed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use cudarc::driver::sys::{
     CUDA_KERNEL_NODE_PARAMS, CUgraph, CUgraphExec, CUgraphNode, CUstreamCaptureMode,
@@ -11,7 +12,9 @@ use super::driver::{CallError, Driver};
 use super::error::Error;
 use super::kernel::Kernel;
 use super::launch::Launch;
+use super::memory::Buffer;
 use super::stream::Stream;
+use super::table::{Table, is_capturing};
 
 /// A graph of one launch.
 pub struct Graph {
@@ -19,6 +22,10 @@ pub struct Graph {
     /// None if the kernel has no tiles, so that the graph is empty.
     node: Option<Node>,
     exec: Exec,
+    /// The table that replays read, where the kernel has one, behind those that earlier replays may still be reading.
+    tables: Vec<Arc<Table>>,
+    /// Those of the launches that it was recorded from and updated to, each once.
+    workspaces: Vec<Arc<Buffer>>,
     /// Keeps the node's handle valid.
     _recorded: Recorded,
 }
@@ -47,7 +54,8 @@ impl Graph {
         launch.check_bound()?;
         let kernel = launch.kernel().clone();
         let stream = Stream::new(kernel.device())?;
-        let recorded = capture(&stream, launch)?;
+        let table = launch.freeze()?;
+        let recorded = capture(&stream, launch, table.as_deref())?;
         let node = recorded.only_node()?;
         let exec = recorded.instantiate(&kernel)?;
         Ok(Graph {
@@ -57,6 +65,8 @@ impl Graph {
             }),
             kernel,
             exec,
+            tables: Vec::from_iter(table),
+            workspaces: Vec::from_iter(launch.workspace()),
             _recorded: recorded,
         })
     }
@@ -66,11 +76,21 @@ impl Graph {
     /// # Errors
     /// [`Error::OtherKernel`], [`Error::Unbound`], [`Error::Call`].
     pub fn update(&mut self, launch: &Launch) -> Result<(), Error> {
-        match &self.node {
-            // SAFETY: the node is of the graph that `exec` was made from, and both live.
-            Some(node) => unsafe { node.update(self.exec.raw, launch) },
-            None => check_kernel(&self.kernel, launch),
+        check_kernel(&self.kernel, launch)?;
+        let Some(node) = &self.node else {
+            return Ok(());
+        };
+        let table = launch.freeze()?;
+        // SAFETY: the node is of the graph that `exec` was made from, and both live; so does the table.
+        unsafe { node.set(self.exec.raw, launch, table.as_deref())? };
+        self.tables.retain(|table| !table.is_idle());
+        self.tables.extend(table);
+        // Replays in flight may still use the ones before.
+        let known = |memory: &Arc<Buffer>| self.workspaces.iter().any(|w| Arc::ptr_eq(w, memory));
+        if let Some(memory) = launch.workspace().filter(|memory| !known(memory)) {
+            self.workspaces.push(memory);
         }
+        Ok(())
     }
 
     /// Launches the graph on a stream. It may be launched again while it runs; the driver then orders the replays.
@@ -80,7 +100,11 @@ impl Graph {
     pub fn replay(&self, stream: &Stream) -> Result<(), Error> {
         let driver = self.kernel.device().driver();
         // SAFETY: both handles are live.
-        unsafe { driver.cuGraphLaunch(self.exec.raw, stream.raw()) }.map_err(Error::from)
+        unsafe { driver.cuGraphLaunch(self.exec.raw, stream.raw())? };
+        match self.tables.last() {
+            Some(table) if !is_capturing(self.kernel.device(), stream)? => table.mark(stream),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -104,7 +128,8 @@ impl Node {
         self.raw
     }
 
-    /// Gives the node in an instantiated graph the addresses of a launch of the same kernel.
+    /// Gives the node in an instantiated graph the addresses of a launch of the same kernel. Where
+    /// [`Kernel::uses_table`], that launch must live as long as the graph.
     ///
     /// # Safety
     /// `exec` must be a live graph, instantiated from the one that the node was captured into, which must live too; no
@@ -114,9 +139,22 @@ impl Node {
     /// [`Error::OtherKernel`], [`Error::Unbound`], [`Error::Call`].
     pub unsafe fn update(&self, exec: CUgraphExec, launch: &Launch) -> Result<(), Error> {
         check_kernel(&self.kernel, launch)?;
+        let table = launch.keep()?;
+        // SAFETY: the caller's promise; the launch keeps the table.
+        unsafe { self.set(exec, launch, table.as_deref()) }
+    }
+
+    /// # Safety
+    /// As [`Node::update`]; the table must live as long as the graph or until its next update's replays are done.
+    unsafe fn set(
+        &self,
+        exec: CUgraphExec,
+        launch: &Launch,
+        table: Option<&Table>,
+    ) -> Result<(), Error> {
         let loaded = &*self.kernel.loaded;
         let shape = &loaded.entry.launch;
-        let mut parameters = [launch.parameter()];
+        let mut parameters = [launch.parameter(table).cast_mut().cast()];
         let node = CUDA_KERNEL_NODE_PARAMS {
             func: loaded.function.0,
             gridDimX: shape.grid[0],
@@ -131,7 +169,7 @@ impl Node {
             kern: std::ptr::null_mut(),
             ctx: std::ptr::null_mut(),
         };
-        // SAFETY: the caller's promise for the handles; the block is as large as the function's parameter, and copied.
+        // SAFETY: the caller's promise for the handles; block or address is as large as the function's parameter, and copied.
         Ok(loaded.device.within(|| unsafe {
             (loaded.device.driver()).cuGraphExecKernelNodeSetParams_v2(exec, self.raw, &node)
         })?)
@@ -139,7 +177,7 @@ impl Node {
 }
 
 fn check_kernel(expected: &Kernel, launch: &Launch) -> Result<(), Error> {
-    if !std::sync::Arc::ptr_eq(&expected.loaded, &launch.kernel().loaded) {
+    if !Arc::ptr_eq(&expected.loaded, &launch.kernel().loaded) {
         return Err(Error::OtherKernel {
             expected: expected.key().to_owned(),
             given: launch.kernel().key().to_owned(),
@@ -160,7 +198,7 @@ struct Exec {
     raw: CUgraphExec,
 }
 
-fn capture(stream: &Stream, launch: &Launch) -> Result<Recorded, Error> {
+fn capture(stream: &Stream, launch: &Launch, table: Option<&Table>) -> Result<Recorded, Error> {
     let device = launch.kernel().device();
     let driver = device.driver();
     // Calls of other threads, and of this one, are none of this capture's business: it sees one launch.
@@ -168,7 +206,7 @@ fn capture(stream: &Stream, launch: &Launch) -> Result<Recorded, Error> {
     device.within(|| {
         // SAFETY: the stream is our own and not capturing.
         unsafe { driver.cuStreamBeginCapture_v2(stream.raw(), mode)? };
-        let enqueued = launch.enqueue(stream);
+        let enqueued = launch.capture(stream, table);
         let mut raw = std::ptr::null_mut();
         // SAFETY: the capture was begun above. It has to end even if a call in it failed.
         let mut end = || unsafe { driver.cuStreamEndCapture(stream.raw(), &mut raw) };

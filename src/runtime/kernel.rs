@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use super::block::{Binding, Block};
 use super::checks::{self, Notice};
-use super::device::Device;
+use super::device::{Device, Properties};
 use super::error::Error;
 use super::launch::Launch;
-use super::manifest::{Listed, TargetLibrary};
 use super::module::{Function, Module, Refusal};
 use super::tensor_map;
-use crate::artifact::{KernelEntry, StoreError};
+use crate::artifact::{KernelEntry, Listing, Location, StoreError};
 
 /// A loaded kernel. Clones share it; it is unloaded with the last of them and of their launches and graphs, which must
 /// not be before its work is done.
@@ -47,18 +46,17 @@ pub(super) struct Loaded {
 impl Kernel {
     pub(super) fn load(
         device: &Device,
-        library: &TargetLibrary,
-        listed: &Listed,
+        library: &Listing,
+        entry: &KernelEntry,
     ) -> Result<Self, Error> {
-        let entry = &listed.entry;
         let mut binding = Binding::new(entry).map_err(|reason| Error::Inconsistent {
             key: entry.key.clone(),
             reason,
         })?;
-        let files = Files::read(library, listed)?;
         let properties = device.properties();
-        let mut notices = Vec::from_iter(checks::check(listed, properties, files.cubin.is_none())?);
-        let (module, image) = files.load(device, listed, &mut notices)?;
+        let files = Files::read(library, entry, properties)?;
+        let mut notices = Vec::from_iter(checks::check(entry, properties, files.cubin.is_none())?);
+        let (module, image) = files.load(device, entry, &mut notices)?;
         let function = module.function(entry)?;
         let mut template = Block::new(entry.parameters.bytes);
         tensor_map::encode_all(device.driver(), entry, &mut template, &mut binding)?;
@@ -112,6 +110,18 @@ impl Kernel {
         self.loaded.programmatic
     }
 
+    /// Whether its launches need memory of their own to work in, which [`Launch::bind`] allocates the first time.
+    pub fn has_workspace(&self) -> bool {
+        self.loaded.entry.parameters.workspace_bytes > 0
+    }
+
+    /// Whether the set has so many groups (more than 117 with tokens) that the addresses are not a parameter of the
+    /// kernel but a table in device memory. A launch allocates up to eight of them, as needed, writes one only if an
+    /// address has changed, and waits, when it is dropped, for the work that reads them.
+    pub fn uses_table(&self) -> bool {
+        self.loaded.entry.parameters.location == Location::Device
+    }
+
     /// Tensor maps whose address has to be replaced by a driver call in each bind, because how the driver lays them out
     /// could not be told. Zero on every driver known.
     pub fn replaced_maps(&self) -> usize {
@@ -136,30 +146,31 @@ struct Files {
 }
 
 impl Files {
-    fn read(library: &TargetLibrary, listed: &Listed) -> Result<Self, Error> {
-        let key = &listed.entry.key;
-        let ptx = library.file(key, &listed.entry.file, &listed.entry.sha256)?;
-        let ptx = String::from_utf8(ptx).map_err(|_| Error::Inconsistent {
-            key: key.clone(),
-            reason: "its PTX is not text".into(),
-        })?;
-        let cubin = match &listed.cubin {
-            None => None,
-            Some(cubin) => match library.file(key, &cubin.file, &cubin.sha256) {
-                Ok(bytes) => Some(bytes),
+    fn read(
+        library: &Listing,
+        entry: &KernelEntry,
+        properties: &Properties,
+    ) -> Result<Self, Error> {
+        let capability = properties.capability;
+        let cubin = library
+            .cubin(entry)
+            .filter(|cubin| checks::runs_on(&cubin.architecture, capability))
+            .map(|cubin| library.read_cubin(cubin));
+        Ok(Files {
+            ptx: library.read_ptx(entry)?,
+            cubin: match cubin.transpose() {
                 // Machine code is not kept in version control: a copy of the library may be without it.
                 Err(StoreError::Missing { .. }) => None,
-                Err(error) => return Err(error.into()),
+                cubin => cubin?,
             },
-        };
-        Ok(Files { ptx, cubin })
+        })
     }
 
     /// The cubin if the driver takes it, else the PTX.
     fn load(
         &self,
         device: &Device,
-        listed: &Listed,
+        entry: &KernelEntry,
         notices: &mut Vec<Notice>,
     ) -> Result<(Module, Image), Error> {
         if let Some(cubin) = &self.cubin {
@@ -169,9 +180,9 @@ impl Files {
                     reason: refusal.error.to_string(),
                 }),
             }
-            checks::check(listed, device.properties(), true)?;
+            checks::check(entry, device.properties(), true)?;
         }
-        let key = &listed.entry.key;
+        let key = &entry.key;
         let ptx = CString::new(self.ptx.as_str()).map_err(|_| Error::Inconsistent {
             key: key.clone(),
             reason: "its PTX has a NUL in it".into(),

@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 use std::fmt;
+use std::sync::Arc;
 
 use cudarc::driver::sys::{
     CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue,
@@ -12,18 +13,28 @@ use super::block::{Block, Outputs};
 use super::driver::CallError;
 use super::error::Error;
 use super::kernel::Kernel;
+use super::memory::Buffer;
 use super::pointers::Pointers;
 use super::stream::Stream;
+use super::table::{Table, Tables};
+use super::workspace::Workspace;
+use crate::artifact::Location;
 
 /// A launch that owns its parameter block. One thread at a time uses it; clones and other launches of the kernel are
-/// independent of it.
-#[derive(Clone)]
+/// independent of it. Dropping it waits for nothing, but for the tables of large sets, see [`Kernel::uses_table`].
+///
+/// Where the kernel [has a workspace](Kernel::has_workspace), the launch owns that too: its uses, those in graphs included,
+/// must follow each other in one stream or by events, and a clone has to be bound before it is used.
 pub struct Launch {
     kernel: Kernel,
     block: Block,
     outputs: Outputs,
     attributes: Attributes,
     bound: bool,
+    /// Where the block is not a parameter of the kernel.
+    tables: Option<Tables>,
+    /// Where the kernel has one.
+    workspace: Option<Workspace>,
 }
 
 /// Cluster shape, if there is a cluster, then programmatic dependence, which counts only if it is on.
@@ -51,6 +62,11 @@ impl Launch {
             attributes: Attributes::new(loaded.entry.launch.cluster),
             // A kernel without tiles is never launched and needs no addresses.
             bound: loaded.entry.tiles == 0,
+            tables: match loaded.entry.parameters.location {
+                Location::Parameter => None,
+                Location::Device => Some(Tables::new(loaded.entry.parameters.bytes)),
+            },
+            workspace: Workspace::new(&loaded.entry.parameters),
         }
     }
 
@@ -64,21 +80,26 @@ impl Launch {
     ///
     /// # Errors
     /// [`Error::Groups`], [`Error::Null`], [`Error::Misaligned`], [`Error::SameOutput`]; [`Error::Call`] only where
-    /// [`Kernel::replaced_maps`] is not zero.
+    /// [`Kernel::replaced_maps`] is not zero, or the first time where the kernel [has a
+    /// workspace](Kernel::has_workspace).
     #[inline]
     pub fn bind(&mut self, pointers: &[Pointers]) -> Result<(), Error> {
         self.bound = false;
-        let binding = &self.kernel.loaded.binding;
-        binding.store(&mut self.block, &mut self.outputs, pointers)?;
-        if !binding.replaced.is_empty() {
-            self.replace_addresses(pointers)?;
+        if let Some(workspace) = &mut self.workspace {
+            workspace.prepare(self.kernel.device(), &mut self.block)?;
         }
-        self.bound = true;
-        Ok(())
+        if self.tables.is_some() {
+            return self.bind_table(pointers);
+        }
+        self.store(pointers)
     }
 
     /// Launches the kernel on the stream with the addresses last bound. The driver copies the block: the launch may be
     /// bound again at once. A set without tokens launches nothing.
+    ///
+    /// Where [`Kernel::uses_table`], the addresses are first copied to device memory on the same stream, unless they are
+    /// those of the launch before. Into a stream that is being captured nothing is copied: the graph refers to memory of
+    /// this launch's, which must then live as long as the graph.
     ///
     /// # Errors
     /// [`Error::Unbound`], [`Error::Call`].
@@ -90,9 +111,9 @@ impl Launch {
         if self.kernel.loaded.entry.tiles == 0 {
             return Ok(());
         }
-        match self.call(stream) {
-            Ok(()) => Ok(()),
-            Err(error) => self.call_in_context(stream, error),
+        match &self.tables {
+            None => self.enqueue_with(stream, self.block.as_ptr()),
+            Some(tables) => self.enqueue_table(stream, tables),
         }
     }
 
@@ -130,14 +151,78 @@ impl Launch {
         }
     }
 
-    /// The address of the block, as the driver takes parameters.
-    #[inline]
-    pub(super) fn parameter(&self) -> *mut c_void {
-        self.block.as_ptr().cast_mut().cast()
+    /// Enqueues into a stream that captures a graph of which `table` becomes part.
+    pub(super) fn capture(&self, stream: &Stream, table: Option<&Table>) -> Result<(), Error> {
+        if self.kernel.loaded.entry.tiles == 0 {
+            return Ok(());
+        }
+        self.enqueue_with(stream, self.parameter(table))
+    }
+
+    /// A table of the bound addresses that is never written again, for graphs; none where the block is a parameter.
+    pub(super) fn freeze(&self) -> Result<Option<Arc<Table>>, Error> {
+        let device = self.kernel.device();
+        let freeze = |tables: &Tables| tables.freeze(device, &self.block);
+        self.tables.as_ref().map(freeze).transpose()
+    }
+
+    /// As [`Launch::freeze`]; it lives as long as this launch.
+    pub(super) fn keep(&self) -> Result<Option<Arc<Table>>, Error> {
+        let device = self.kernel.device();
+        let keep = |tables: &Tables| tables.keep(device, &self.block);
+        self.tables.as_ref().map(keep).transpose()
+    }
+
+    /// The workspace, for graphs that refer to it; none where the kernel has none.
+    pub(super) fn workspace(&self) -> Option<Arc<Buffer>> {
+        self.workspace.as_ref().and_then(Workspace::memory)
+    }
+
+    /// The kernel's parameter, where the driver reads it: the block, or the address of a table.
+    pub(super) fn parameter(&self, table: Option<&Table>) -> *const u64 {
+        table.map_or(self.block.as_ptr(), Table::parameter)
     }
 
     #[inline]
-    fn call(&self, stream: &Stream) -> Result<(), CallError> {
+    fn store(&mut self, pointers: &[Pointers]) -> Result<(), Error> {
+        let binding = &self.kernel.loaded.binding;
+        binding.store(&mut self.block, &mut self.outputs, pointers)?;
+        if !binding.replaced.is_empty() {
+            self.replace_addresses(pointers)?;
+        }
+        self.bound = true;
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn bind_table(&mut self, pointers: &[Pointers]) -> Result<(), Error> {
+        let held = self.tables.as_mut().map(Tables::begin_bind);
+        self.store(pointers)?;
+        if let (Some(tables), Some(held)) = (&mut self.tables, held) {
+            tables.end_bind(held, pointers);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn enqueue_table(&self, stream: &Stream, tables: &Tables) -> Result<(), Error> {
+        let device = self.kernel.device();
+        device.within(|| {
+            let launch = |parameter| self.call(stream, parameter);
+            tables.enqueue(device, &self.block, stream, launch)
+        })
+    }
+
+    #[inline]
+    fn enqueue_with(&self, stream: &Stream, parameter: *const u64) -> Result<(), Error> {
+        match self.call(stream, parameter) {
+            Ok(()) => Ok(()),
+            Err(error) => self.call_in_context(stream, parameter, error),
+        }
+    }
+
+    #[inline]
+    fn call(&self, stream: &Stream, parameter: *const u64) -> Result<(), CallError> {
         let loaded = &*self.kernel.loaded;
         let shape = &loaded.entry.launch;
         let config = CUlaunchConfig {
@@ -152,10 +237,10 @@ impl Launch {
             attrs: self.attributes.list.as_ptr().cast_mut(),
             numAttrs: self.attributes.count(),
         };
-        let mut parameters = [self.parameter()];
-        // SAFETY: the function is loaded as long as `self.kernel`; it has one parameter, as large as the block (checked
-        // at load); the driver only reads the block and the attributes, and keeps neither. That the addresses in the
-        // block are good is what `Pointers::new` demands.
+        let mut parameters = [parameter.cast_mut().cast()];
+        // SAFETY: the function is loaded as long as `self.kernel`; it has one parameter, as large as the block or its
+        // address (checked at load); the driver only reads it and the attributes, and keeps neither. That the addresses
+        // in the block are good is what `Pointers::new` demands.
         unsafe {
             loaded.device.driver().cuLaunchKernelEx(
                 &config,
@@ -168,12 +253,17 @@ impl Launch {
 
     /// A thread whose context is not the device's gets it for the time of a second attempt.
     #[cold]
-    fn call_in_context(&self, stream: &Stream, error: CallError) -> Result<(), Error> {
+    fn call_in_context(
+        &self,
+        stream: &Stream,
+        parameter: *const u64,
+        error: CallError,
+    ) -> Result<(), Error> {
         let device = &self.kernel.loaded.device;
         let wrong_context = error.is(CUresult::CUDA_ERROR_INVALID_CONTEXT)
             || error.is(CUresult::CUDA_ERROR_INVALID_HANDLE);
         if wrong_context && device.is_foreign()? {
-            return Ok(device.within(|| self.call(stream))?);
+            return Ok(device.within(|| self.call(stream, parameter))?);
         }
         Err(error.into())
     }
@@ -232,6 +322,20 @@ impl Attributes {
     #[inline]
     fn count(&self) -> u32 {
         self.clusters + u32::from(self.programmatic)
+    }
+}
+
+impl Clone for Launch {
+    fn clone(&self) -> Self {
+        Launch {
+            kernel: self.kernel.clone(),
+            block: self.block.clone(),
+            outputs: self.outputs.clone(),
+            attributes: self.attributes,
+            bound: self.bound && self.workspace.is_none(),
+            tables: self.tables.clone(),
+            workspace: Workspace::new(&self.kernel.loaded.entry.parameters),
+        }
     }
 }
 

@@ -7,10 +7,9 @@ use super::checks;
 use super::device::Device;
 use super::error::Error;
 use super::kernel::Kernel;
-use super::manifest::{Listed, TargetLibrary};
 use super::missing::Missing;
 use crate::artifact::store::MANIFEST;
-use crate::artifact::{KernelEntry, StoreError};
+use crate::artifact::{KernelEntry, Listing, StoreError};
 use crate::problem::Set;
 
 /// Reads of a kernel's files after which they are believed to be damaged.
@@ -20,7 +19,7 @@ const ATTEMPTS: usize = 3;
 #[derive(Debug)]
 pub struct Library {
     directory: PathBuf,
-    targets: Vec<TargetLibrary>,
+    targets: Vec<Listing>,
 }
 
 impl Library {
@@ -33,7 +32,7 @@ impl Library {
         let directory = directory.as_ref();
         let targets: Result<Vec<_>, _> = target_directories(directory)?
             .iter()
-            .map(|path| TargetLibrary::read(path))
+            .map(|path| Listing::read(path))
             .collect();
         Ok(Library {
             directory: directory.to_owned(),
@@ -50,21 +49,21 @@ impl Library {
     pub fn targets(&self) -> impl Iterator<Item = (&str, &Path)> {
         self.targets
             .iter()
-            .map(|library| (library.target.as_str(), library.directory.as_path()))
+            .map(|library| (library.target(), library.directory()))
     }
 
     /// Every kernel, with its target.
     pub fn kernels(&self) -> impl Iterator<Item = (&str, &KernelEntry)> {
         self.listed()
-            .map(|(library, listed)| (library.target.as_str(), &listed.entry))
+            .map(|(library, entry)| (library.target(), entry))
     }
 
     /// The keys of the kernels that are there for the device's architecture.
     pub fn keys_for(&self, device: &Device) -> impl Iterator<Item = &str> {
         let capability = device.properties().capability;
         self.listed()
-            .filter(move |(library, _)| checks::runs_on(&library.target, capability))
-            .map(|(_, listed)| listed.entry.key.as_str())
+            .filter(move |(library, _)| checks::runs_on(library.target(), capability))
+            .map(|(_, entry)| entry.key.as_str())
     }
 
     /// Loads the kernel of this key.
@@ -102,45 +101,45 @@ impl Library {
         missing: impl FnOnce() -> Box<Missing>,
     ) -> Result<Kernel, Error> {
         let found: Vec<_> = (self.listed())
-            .filter(|(_, listed)| listed.entry.key == key)
+            .filter(|(_, entry)| entry.key == key)
             .collect();
         if found.is_empty() {
             return Err(Error::Missing(missing()));
         }
         let capability = device.properties().capability;
-        let (library, listed) = found
+        let (library, entry) = found
             .iter()
-            .find(|(library, _)| checks::runs_on(&library.target, capability))
+            .find(|(library, _)| checks::runs_on(library.target(), capability))
             .ok_or_else(|| Error::Architecture {
                 key: key.to_owned(),
-                targets: found.iter().map(|(l, _)| l.target.clone()).collect(),
+                targets: found.iter().map(|(l, _)| l.target().to_owned()).collect(),
                 capability,
             })?;
-        load(device, library, listed)
+        load(device, library, entry)
     }
 
-    fn listed(&self) -> impl Iterator<Item = (&TargetLibrary, &Listed)> {
+    fn listed(&self) -> impl Iterator<Item = (&Listing, &KernelEntry)> {
         self.targets
             .iter()
-            .flat_map(|library| library.kernels.iter().map(move |listed| (library, listed)))
+            .flat_map(|library| library.kernels().iter().map(move |entry| (library, entry)))
     }
 
     fn entries(&self) -> impl Iterator<Item = &KernelEntry> {
-        self.listed().map(|(_, listed)| &listed.entry)
+        self.listed().map(|(_, entry)| entry)
     }
 }
 
 /// Loads a kernel, and tells a library that is damaged from one that was replaced since it was opened.
-fn load(device: &Device, library: &TargetLibrary, listed: &Listed) -> Result<Kernel, Error> {
+fn load(device: &Device, library: &Listing, entry: &KernelEntry) -> Result<Kernel, Error> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        match Kernel::load(device, library, listed) {
+        match Kernel::load(device, library, entry) {
             Err(Error::Library(
                 error @ (StoreError::Corrupted { .. } | StoreError::Missing { .. }),
             )) => {
-                if library.changed(listed) {
-                    let key = listed.entry.key.clone();
+                if is_rebuilt(library, entry) {
+                    let key = entry.key.clone();
                     return Err(Error::Rebuilt { key });
                 }
                 // Unless the library was another one for a moment, the same comes again.
@@ -153,14 +152,12 @@ fn load(device: &Device, library: &TargetLibrary, listed: &Listed) -> Result<Ker
     }
 }
 
-impl TargetLibrary {
-    /// Whether the manifest on disk now says something else of this kernel.
-    fn changed(&self, listed: &Listed) -> bool {
-        TargetLibrary::read(&self.directory).is_ok_and(|now| {
-            let same = |other: &&Listed| other.entry == listed.entry;
-            now.kernels.iter().find(same).is_none()
-        })
-    }
+/// Whether the manifest on disk now says something else of this kernel.
+fn is_rebuilt(library: &Listing, entry: &KernelEntry) -> bool {
+    Listing::read(library.directory()).is_ok_and(|now| {
+        let same = now.kernels().contains(entry) && now.cubin(entry) == library.cubin(entry);
+        !same
+    })
 }
 
 /// `directory` itself if it is a library, else the libraries right below it.

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use cudarc::driver::sys::CUevent;
+use cudarc::driver::sys::{CUevent, CUevent_flags, CUresult};
 
 use super::device::Device;
 use super::error::Error;
@@ -104,6 +104,19 @@ impl Buffer {
         Ok(())
     }
 
+    /// Overwrites the whole buffer, in the stream's order.
+    pub(super) fn copy_from_pinned(&self, stream: &Stream, from: &Pinned) -> Result<(), Error> {
+        self.check(from.bytes)?;
+        let driver = self.device.driver();
+        self.device.within(|| {
+            // SAFETY: both have this many bytes; whoever frees or fills `from` waits for the copy.
+            unsafe {
+                driver.cuMemcpyHtoDAsync_v2(self.address, from.memory, self.bytes, stream.raw())
+            }
+        })?;
+        Ok(())
+    }
+
     /// Sets every byte, in the stream's order.
     ///
     /// # Errors
@@ -137,6 +150,50 @@ impl Drop for Buffer {
     }
 }
 
+/// Host memory that the device copies from by itself, freed when dropped.
+pub(super) struct Pinned {
+    device: Device,
+    memory: *mut c_void,
+    bytes: usize,
+}
+
+// SAFETY: plain memory; only `fill` writes it, which says when it may.
+unsafe impl Send for Pinned {}
+// SAFETY: as above.
+unsafe impl Sync for Pinned {}
+
+impl Pinned {
+    pub fn new(device: &Device, bytes: usize) -> Result<Self, Error> {
+        device.within(|| {
+            let mut memory = std::ptr::null_mut();
+            // SAFETY: writes one address.
+            unsafe { device.driver().cuMemAllocHost_v2(&mut memory, bytes)? };
+            Ok(Pinned {
+                device: device.clone(),
+                memory,
+                bytes,
+            })
+        })
+    }
+
+    /// Overwrites all of it.
+    ///
+    /// # Safety
+    /// There must be so many bytes at `from`, and no copy from this memory under way.
+    pub unsafe fn fill(&self, from: *const c_void) {
+        // SAFETY: the caller's promise; the driver gave so many bytes.
+        unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), self.memory.cast(), self.bytes) };
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let driver = self.device.driver();
+        // SAFETY: allocated in `new`; its owner has waited for copies from it.
+        let _ = (self.device).within(|| unsafe { driver.cuMemFreeHost(self.memory) });
+    }
+}
+
 /// A point in a stream's work whose time is taken.
 #[derive(Debug)]
 pub struct Event {
@@ -146,6 +203,8 @@ pub struct Event {
 
 // SAFETY: an event handle may be used from every thread (CUDA driver API, Event Management).
 unsafe impl Send for Event {}
+// SAFETY: as above; the driver serialises the calls.
+unsafe impl Sync for Event {}
 
 impl Event {
     /// A new event.
@@ -153,10 +212,19 @@ impl Event {
     /// # Errors
     /// [`Error::Call`].
     pub fn new(device: &Device) -> Result<Self, Error> {
+        Self::create(device, CUevent_flags::CU_EVENT_DEFAULT)
+    }
+
+    /// A new event whose time is not taken, which costs less.
+    pub(super) fn untimed(device: &Device) -> Result<Self, Error> {
+        Self::create(device, CUevent_flags::CU_EVENT_DISABLE_TIMING)
+    }
+
+    fn create(device: &Device, flags: CUevent_flags) -> Result<Self, Error> {
         device.within(|| {
             let mut raw = std::ptr::null_mut();
             // SAFETY: writes one handle.
-            unsafe { device.driver().cuEventCreate(&mut raw, 0)? };
+            unsafe { device.driver().cuEventCreate(&mut raw, flags as u32)? };
             Ok(Event {
                 device: device.clone(),
                 raw,
@@ -173,6 +241,35 @@ impl Event {
         // SAFETY: both handles are live.
         self.device
             .within(|| unsafe { driver.cuEventRecord(self.raw, stream.raw()) })?;
+        Ok(())
+    }
+
+    /// Whether all work before it is done; so it is if it was never recorded.
+    pub(super) fn is_done(&self) -> Result<bool, Error> {
+        let driver = self.device.driver();
+        // SAFETY: the event is live.
+        match (self.device).within(|| unsafe { driver.cuEventQuery(self.raw) }) {
+            Err(error) if error.is(CUresult::CUDA_ERROR_NOT_READY) => Ok(false),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(true),
+        }
+    }
+
+    /// Waits until all work before it is done.
+    pub(super) fn wait(&self) -> Result<(), Error> {
+        let driver = self.device.driver();
+        // SAFETY: the event is live.
+        (self.device).within(|| unsafe { driver.cuEventSynchronize(self.raw) })?;
+        Ok(())
+    }
+
+    /// Has the stream's later work wait for it.
+    pub(super) fn order_before(&self, stream: &Stream) -> Result<(), Error> {
+        let driver = self.device.driver();
+        self.device.within(|| {
+            // SAFETY: both handles are live.
+            unsafe { driver.cuStreamWaitEvent(stream.raw(), self.raw, 0) }
+        })?;
         Ok(())
     }
 

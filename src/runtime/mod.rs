@@ -43,13 +43,14 @@ mod graph;
 mod kernel;
 mod launch;
 mod library;
-mod manifest;
 mod memory;
 mod missing;
 mod module;
 mod pointers;
 mod stream;
+mod table;
 mod tensor_map;
+mod workspace;
 
 pub use checks::Notice;
 pub use device::{Device, Properties};

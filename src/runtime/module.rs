@@ -125,7 +125,7 @@ impl Module {
         })
     }
 
-    /// The block must be as large as the function's parameter: the driver copies that many bytes.
+    /// The block, or its address, must be as large as the function's parameter: the driver copies that many bytes.
     fn check_parameter(&self, function: Function, entry: &KernelEntry) -> Result<(), Error> {
         let (mut offset, mut bytes) = (0, 0);
         // SAFETY: the function is of this module; writes two numbers.
@@ -135,12 +135,12 @@ impl Module {
         // Drivers before CUDA 12.4 do not tell.
         let Some(found) = known else { return Ok(()) };
         found?;
-        if bytes != entry.parameters.bytes as usize {
+        let expected = entry.parameters.parameter_bytes();
+        if bytes != expected as usize {
             return Err(Error::Inconsistent {
                 key: entry.key.clone(),
                 reason: format!(
-                    "its function takes {bytes} bytes of parameters, the manifest says {}",
-                    entry.parameters.bytes
+                    "its function takes {bytes} bytes of parameters, the manifest says {expected}"
                 ),
             });
         }

@@ -62,17 +62,27 @@ fn execute_as(
     }
 }
 
-/// Holds every element of C to the exact reference.
+/// Holds every element of C that the kernel computed to the exact reference.
 ///
 /// # Errors
 /// If the inputs or outputs do not have the sizes of the set.
 pub fn judge(
+    kernel: &Kernel,
     set: &Set,
     inputs: &[GroupInputs],
     outputs: &[Vec<u8>],
 ) -> Result<SetVerdict, VerifyError> {
-    let check =
-        |(index, group)| check_group(index, group, set.output, &inputs[index], &outputs[index]);
+    let parts = kernel.entry.split_k;
+    let check = |(index, group)| {
+        check_group(
+            index,
+            group,
+            set.output,
+            parts,
+            &inputs[index],
+            &outputs[index],
+        )
+    };
     let groups = set.groups.iter().enumerate().map(check);
     Ok(SetVerdict {
         name: set.name.clone(),

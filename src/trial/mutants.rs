@@ -49,19 +49,30 @@ impl fmt::Display for MutantVerdict {
 /// Mutants that hardware cannot tell from the original, by the label they follow and the start of their instruction.
 const EQUIVALENT: &[(&str, &str, &str)] = &[
     (
+        "SETUP_BARRIERS",
+        "bar.warp.sync",
+        "bar.arrive needs the warp converged, which it is where the branch before it ends; this only makes that explicit",
+    ),
+    (
         "SETUP_DONE",
         "bar.warp.sync",
         "the bar.sync after it waits for every thread; it only makes the warp's reconvergence explicit",
     ),
     (
-        "LOAD_DRAIN_STAGE",
+        "LOAD_DRAIN",
         "mbarrier.try_wait",
         "the epilogue has waited for a later commit of the same thread before any warp passes FINISH",
     ),
     (
-        "LOAD_DRAIN_STAGE",
+        "LOAD_DRAIN",
         "xor.b32 %parity",
         "as above: the waits of the drain are a precaution",
+    ),
+    (
+        "EPILOGUE",
+        "griddepcontrol.wait",
+        "an accumulator is full only after tokens that the load thread fetched behind a wait of its own; the epilogue does \
+         not rely on that",
     ),
     (
         "EPILOGUE_ACCUMULATOR",
@@ -111,7 +122,8 @@ pub fn try_mutant(
             Err(error) if error.is_fault() => Some(error.to_string()),
             Err(error) => return Err(format!("{mutant}: {error}")),
             Ok(outputs) => {
-                let verdict = judge(set, inputs, &outputs).map_err(|error| error.to_string())?;
+                let verdict =
+                    judge(kernel, set, inputs, &outputs).map_err(|error| error.to_string())?;
                 (!verdict.passed()).then(|| "wrong numbers".to_owned())
             }
         };

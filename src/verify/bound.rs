@@ -34,7 +34,20 @@
 //! **Without cancellation** R is |s|, and 2^G is at most 4 R unless all elements of the block with the largest scales
 //! multiply to 0. For K = 7168, T is 112 and D is below 0.028 ulp of f16: the bound is about 0.53 ulp.
 //!
-//! The bound knows nothing of split-K, of other accumulation orders, or of Hopper's tensor core.
+//! **Split K.** If the sum is cut into P parts along K, each part starts from 0 and runs over its own steps. A running sum
+//! of part i is `s - s_i`, with `s_i` the exact sum before the part, so it is at most 2 R in magnitude (R itself in the
+//! first part), and the derivation above holds for each part with 2 R in place of R and its own number of steps; the parts'
+//! drifts add up, as their steps do. Then the parts are added in f32, in order and rounded to nearest: P - 1 additions,
+//! whose results are at most R + D' in magnitude when D' bounds the drift so far; each loses at most 2^-24 of that. So
+//!
+//! ```text
+//! D = (1 + 2^-10) * (T * (2^-23 * 2 R + 5 * 2^-35 * max(2 R, 2^G)) + (P - 1) * 2^-24 * R)
+//! ```
+//!
+//! wherever the cuts are, where the factor in front covers (P - 1) * 2^-24 * D' as well, P being at most 4096. For P = 1
+//! it is the formula above, with R in place of 2 R.
+//!
+//! The bound knows nothing of other accumulation orders, or of Hopper's tensor core.
 
 use crate::numerics::reference::Element;
 use crate::numerics::round::FloatFormat;
@@ -50,13 +63,16 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// The bound for one element of a product over `k`, stored in `format`.
-    pub fn of(element: &Element, k: usize, format: FloatFormat) -> Self {
+    /// The bound for one element of a product over `k` that is summed in `parts` parts and stored in `format`.
+    pub fn of(element: &Element, k: usize, parts: u32, format: FloatFormat) -> Self {
         let steps = (k / STEP) as f64;
         let peak = element.peak as f64 * UNIT;
-        let highest = peak.max(2f64.powi(element.exponent));
+        let of_part = if parts > 1 { 2.0 * peak } else { peak };
+        let highest = of_part.max(2f64.powi(element.exponent));
         let feedback = 1.0 + 2f64.powi(-10);
-        let drift = feedback * steps * (2f64.powi(-23) * peak + 5.0 * 2f64.powi(-35) * highest);
+        let of_parts = steps * (2f64.powi(-23) * of_part + 5.0 * 2f64.powi(-35) * highest);
+        let additions = f64::from(parts.saturating_sub(1)) * 2f64.powi(-24) * peak;
+        let drift = feedback * (of_parts + additions);
         let exact = element.sum.unsigned_abs() as f64 * UNIT;
         let near = format.ulp(exact) / 2.0;
         let half_ulp = if drift <= near {
@@ -88,6 +104,7 @@ mod tests {
                 exponent,
             },
             k,
+            1,
             F16,
         )
     }
@@ -111,6 +128,18 @@ mod tests {
     }
 
     #[test]
+    fn it_grows_with_the_parts() {
+        let element = Element {
+            sum: ONE,
+            peak: 60_000 * ONE,
+            exponent: 0,
+        };
+        let drift = |parts| Bound::of(&element, 7168, parts, F16).drift;
+        assert!(drift(2) > 1.9 * drift(1) && drift(2) < 2.2 * drift(1));
+        assert!(drift(8) > drift(2));
+    }
+
+    #[test]
     fn after_heavy_cancellation_the_drift_rules() {
         let bound = bound(0, 30_000 * ONE, 16, 7168);
         assert!(bound.drift > 100.0 * F16.ulp(0.0));
@@ -124,7 +153,7 @@ mod tests {
             peak: ONE,
             exponent: 0,
         };
-        let bound = Bound::of(&element, 64, F32);
+        let bound = Bound::of(&element, 64, 1, F32);
         assert!(bound.total() < 2.0 * F32.ulp(1.0));
     }
 }

@@ -36,7 +36,8 @@ pub enum VerifyError {
 }
 
 /// Checks an output, row-major [M, N] in little-endian `output` elements without padding, against the exact product
-/// of `inputs`. `index` is the number of the group in its set, for messages.
+/// of `inputs`. `index` is the number of the group in its set, for messages; `parts` are those that sums over K were cut
+/// into at most.
 ///
 /// # Errors
 /// If the inputs or the output do not fit the group's sizes, or a scale has its sign bit set.
@@ -44,6 +45,7 @@ pub fn check_group(
     index: usize,
     group: &Group,
     output: OutputType,
+    parts: u32,
     inputs: &GroupInputs,
     got: &[u8],
 ) -> Result<GroupVerdict, VerifyError> {
@@ -63,6 +65,7 @@ pub fn check_group(
             index,
             output,
             k: group.k as usize,
+            parts,
             first_row: rows.start,
             reference,
         };
@@ -121,6 +124,7 @@ struct Check<'a> {
     index: usize,
     output: OutputType,
     k: usize,
+    parts: u32,
     first_row: usize,
     reference: &'a Reference,
 }
@@ -142,6 +146,7 @@ impl Check<'_> {
                 got,
                 self.reference.at(row, column),
                 self.k,
+                self.parts,
                 format(self.output),
             );
             verdict.note(found.ulps, found.ratio, || Offence {
@@ -167,7 +172,13 @@ struct Judgement {
 
 /// Holds one stored element to the exact one. The distance is exact in `f64` unless the sum has more than 53 bits,
 /// far beyond f16, and then right to 2^-29 of an ulp of f32.
-fn judge(got: f64, element: Option<Element>, k: usize, format: FloatFormat) -> Judgement {
+fn judge(
+    got: f64,
+    element: Option<Element>,
+    k: usize,
+    parts: u32,
+    format: FloatFormat,
+) -> Judgement {
     let Some(element) = element else {
         let ratio = if got.is_nan() { 0.0 } else { f64::INFINITY };
         return Judgement {
@@ -178,7 +189,7 @@ fn judge(got: f64, element: Option<Element>, k: usize, format: FloatFormat) -> J
         };
     };
     let exact = element.sum as f64 * UNIT;
-    let bound = Bound::of(&element, k, format);
+    let bound = Bound::of(&element, k, parts, format);
     let judgement = |distance: f64| Judgement {
         exact,
         bound: bound.total(),
@@ -262,7 +273,7 @@ mod tests {
             peak: sum.abs(),
             exponent: 0,
         };
-        judge(got, Some(element), 64, F16).ratio
+        judge(got, Some(element), 64, 1, F16).ratio
     }
 
     #[test]
@@ -278,8 +289,8 @@ mod tests {
 
     #[test]
     fn not_a_number_must_be_matched() {
-        assert_eq!(judge(f64::NAN, None, 64, F16).ratio, 0.0);
-        assert_eq!(judge(1.0, None, 64, F16).ratio, f64::INFINITY);
+        assert_eq!(judge(f64::NAN, None, 64, 1, F16).ratio, 0.0);
+        assert_eq!(judge(1.0, None, 64, 1, F16).ratio, f64::INFINITY);
         assert_eq!(ratio(f64::NAN, ONE), f64::INFINITY);
     }
 

@@ -3,7 +3,7 @@
 //! - [`draw`]: seeded inputs for a group, over the whole range of both data types;
 //! - [`bound`]: how far an element may be from the exact sum, and why;
 //! - [`compare`]: an output held to the exact reference and the bound;
-//! - [`mutants`]: kernels with one thing broken, which must not pass;
+//! - [`mod@mutants`]: kernels with one thing broken, which must not pass;
 //! - [`report`]: what came of it, for a group and for a set.
 //!
 //! Nothing here knows how a kernel is made or run: outputs come in as bytes.

@@ -25,7 +25,10 @@ const CHILD: &str = "NVFP4GEN_TEST_CHILD";
 pub fn driver_folder() -> PathBuf {
     let own = std::env::current_exe().expect("the test's own path");
     // Cargo puts shared libraries that a test depends on beside it.
-    let library = own.with_file_name("libcuda.so");
+    let library = match std::env::var_os("NVFP4GEN_TEST_DRIVER") {
+        Some(path) => PathBuf::from(path),
+        None => own.with_file_name("libcuda.so"),
+    };
     assert!(library.exists(), "{} is not there", library.display());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulated-driver");
     std::fs::create_dir_all(&folder).expect("a folder for links");
@@ -169,7 +172,12 @@ pub fn library(sets: &[&Set]) -> TempDir {
 
 /// Changes the text of a manifest and gives it a first line that fits.
 pub fn edit_manifest(directory: &Path, edit: impl FnOnce(String) -> String) {
-    let path = directory.join(store::MANIFEST);
+    edit_list(directory, store::MANIFEST, edit);
+}
+
+/// The same, of any list in a library.
+pub fn edit_list(directory: &Path, name: &str, edit: impl FnOnce(String) -> String) {
+    let path = directory.join(name);
     let text = std::fs::read_to_string(&path).expect("a manifest");
     let (first, body) = text.split_once('\n').expect("a first line");
     let (mark, _) = first.rsplit_once(' ').expect("a hash");
@@ -222,11 +230,17 @@ impl Operands {
 
     /// Holds every output to the exact reference.
     pub fn check(&self, stream: &Stream) -> Result<(), Error> {
+        self.check_parts(stream, 1)
+    }
+
+    /// As [`check`](Self::check), of a kernel that cuts sums over K into so many parts.
+    pub fn check_parts(&self, stream: &Stream, parts: u32) -> Result<(), Error> {
         let groups = self.set.groups.iter().zip(&self.inputs).zip(&self.buffers);
         for (index, ((group, inputs), buffers)) in groups.enumerate() {
             let mut got = vec![0; buffers[4].bytes()];
             buffers[4].read(stream, &mut got)?;
-            let verdict = check_group(index, group, self.set.output, inputs, &got).expect("sizes");
+            let verdict =
+                check_group(index, group, self.set.output, parts, inputs, &got).expect("sizes");
             assert!(verdict.passed(), "{}: {verdict:?}", self.set.name);
         }
         Ok(())

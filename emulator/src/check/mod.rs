@@ -385,11 +385,20 @@ impl Check {
         Ok(())
     }
 
-    /// Fresh columns of tensor memory have no past.
-    pub fn tensor_allocated(&mut self, rank: u32, first: u32, columns: u32) {
-        if self.on {
-            self.initialised[rank as usize].forget_columns(first, columns);
+    /// Fresh columns of tensor memory have no past but their allocation, which comes before any use: also by the other
+    /// CTA of a pair.
+    pub fn tensor_allocated(
+        &mut self,
+        agent: Agent,
+        mask: u32,
+        first: u32,
+        columns: u32,
+    ) -> Result<(), FaultKind> {
+        if !self.on {
+            return Ok(());
         }
+        let rank = agent.rank;
+        self.initialised[rank as usize].forget_columns(first, columns);
         if let Some(memory) = self.tensor.get_mut(rank as usize) {
             let range = (first * 4) as usize..((first + columns) * 4) as usize;
             memory
@@ -398,6 +407,16 @@ impl Check {
                 .flatten()
                 .for_each(Granule::forget);
         }
+        let thread = self.together(rank, agent.warp, mask);
+        let entry = self.direct(agent, AccessKind::Allocation);
+        let touch = Touch::Tensor {
+            rank,
+            lanes: u128::MAX,
+            column: first,
+            columns,
+            write: true,
+        };
+        self.touch_all(&[touch], &thread, entry)
     }
 
     /// A warp gives columns back: nobody may use them any more.

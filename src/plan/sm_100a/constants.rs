@@ -1,21 +1,31 @@
-//! Every constant that the kernel must know of a token tile.
+//! Every constant that the kernel must know of a tile.
 
-use super::descriptors;
-use super::shared_memory::Stage;
-use crate::plan::parameters::{GROUP_MAP_BYTES, GROUP_POINTER_BYTES};
-use crate::plan::table::{Constant, Table};
-use crate::plan::tiling::{GroupTiling, TokenTile};
+use super::shared_memory::SharedMap;
+use super::tensor_memory::TensorMemory;
+use super::{Choices, descriptors};
+use crate::plan::parameters::Offsets;
+use crate::plan::table::{Constant, Row, Table};
 use crate::plan::{SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS};
 
 /// Every constant that a tile's code needs. Sizes in bytes unless said otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Constants {
-    /// Offset of the group's tensor maps in the parameter block.
-    pub maps: Constant,
-    /// Offset of the group's pointers in the parameter block.
+    /// Rows of the table from this tile to the CTA's next; 0 at the last.
+    pub next: Constant,
+    /// First weight row of the tile.
+    pub weight_row: Constant,
+    /// Offset of the weights' tensor map in the block.
+    pub weight_map: Constant,
+    /// Offset of the tokens' tensor map.
+    pub token_map: Constant,
+    /// Offset of the group's pointers in the block.
     pub pointers: Constant,
     /// First token of the tile.
     pub first_token: Constant,
+    /// Tokens that the first of two CTAs fetches; 0 if one fetches all.
+    pub token_half: Constant,
+    /// First slab of token scales.
+    pub first_slab: Constant,
     /// Tokens in the tile.
     pub rows: Constant,
     /// Weight rows of the group.
@@ -42,6 +52,16 @@ pub struct Constants {
     pub scale_shift: Constant,
     /// Instruction descriptor.
     pub instruction: Constant,
+    /// First column of the accumulator.
+    pub accumulator: Constant,
+    /// The barrier and parity to wait for before it is used.
+    pub accumulator_wait: Constant,
+    /// Stages of the CTA's ring.
+    pub ring_stages: Constant,
+    /// Distance of two stages.
+    pub stage_pitch: Constant,
+    /// Bytes of one sub-tile of tokens in a stage.
+    pub token_subtile: Constant,
     /// The least that any token tile has.
     pub fewest_slabs: u32,
 }
@@ -50,61 +70,86 @@ pub struct Constants {
 ///
 /// The last K block's constants take part only if `k_tail`: else it is like the others and the code does not ask.
 pub fn constants(
-    tilings: &[GroupTiling],
-    token_tiles: &[TokenTile],
-    stage: &Stage,
-    pointers: u32,
+    rows: &[Row<'_>],
+    offsets: &[Offsets],
+    choices: &Choices,
+    shared: &SharedMap,
+    tensor: &TensorMemory,
     k_tail: bool,
 ) -> (Constants, Table) {
     let mut table = Table::default();
-    let mut each = |name, value: &dyn Fn(&TokenTile, &GroupTiling, u32) -> u32| {
-        let values = token_tiles
-            .iter()
-            .map(|t| value(t, &tilings[t.tiling], t.tiling as u32))
-            .collect();
-        table.place(name, values)
-    };
-    let arriving = |t: &TokenTile, g: &GroupTiling, slab_bytes: u32| {
-        (WEIGHT_ROWS + g.width) * stage.row_bytes + (1 + t.slabs) * slab_bytes
-    };
-    let tail_scale_bytes = |g: &GroupTiling| {
-        if k_tail {
-            g.tail_steps * SCALE_BLOCK_BYTES
-        } else {
-            0
+    let mut each =
+        |name, value: &dyn Fn(&Row<'_>) -> u32| table.place(name, rows.iter().map(value).collect());
+    let stage = &shared.stage;
+    let offsets = |r: &Row<'_>| offsets[r.tiling_index as usize];
+    let ring = |r: &Row<'_>| shared.rings[r.cta];
+    // Boxes arrive whole, also where they reach beyond N.
+    let arriving = |r: &Row<'_>, slab_bytes: u32| {
+        let scales = (1 + r.token_tile.slabs) * slab_bytes;
+        match (choices.pair, choices.multicast) {
+            // The leader's barrier counts what arrives in both CTAs.
+            (true, _) => (2 * WEIGHT_ROWS + r.tiling.width) * stage.row_bytes + 2 * scales,
+            (false, true) => (WEIGHT_ROWS + r.tiling.width) * stage.row_bytes + scales,
+            (false, false) => (WEIGHT_ROWS + r.token_tile.box_rows()) * stage.row_bytes + scales,
         }
     };
-    let slab_pitch = |g: &GroupTiling| g.k / STEP_K * SCALE_BLOCK_BYTES;
+    // Boxes of scales are whole, also where K ends.
+    let box_tail = choices.maps().scale_steps.is_some();
+    let of_load_tail = |value: u32| if k_tail && !box_tail { value } else { 0 };
+    let by_map = |value: u32| if box_tail { value } else { 0 };
+    let by_address = |value: u32| if box_tail { 0 } else { value };
+    let of_tail = |value: u32| if k_tail { value } else { 0 };
+    let tail_scale_bytes = |r: &Row<'_>| r.tiling.tail_steps * SCALE_BLOCK_BYTES;
+    let slab_pitch = |r: &Row<'_>| r.tiling.k / STEP_K * SCALE_BLOCK_BYTES;
     let constants = Constants {
-        maps: each("maps", &|_, _, i| i * GROUP_MAP_BYTES),
-        pointers: each("pointers", &|_, _, i| pointers + i * GROUP_POINTER_BYTES),
-        first_token: each("first_token", &|t, _, _| t.first),
-        rows: each("rows", &|t, _, _| t.rows),
-        n: each("n", &|_, g, _| g.n),
-        c_pitch: each("c_pitch", &|_, g, _| g.n * 2),
-        k_blocks: each("k_blocks", &|_, g, _| g.k_blocks),
-        tail_steps: each("tail_steps", &|_, g, _| {
-            if k_tail { g.tail_steps } else { 0 }
-        }),
-        stage_bytes: each("stage_bytes", &|t, g, _| arriving(t, g, stage.slab_bytes)),
-        tail_bytes: each("tail_bytes", &|t, g, _| {
-            if k_tail {
-                arriving(t, g, tail_scale_bytes(g))
+        next: each("next", &|r| r.next),
+        weight_row: each("weight_row", &|r| r.tile.weight_tile * choices.tile_rows()),
+        weight_map: each("weight_map", &|r| offsets(r).weight_map),
+        token_map: each("token_map", &|r| {
+            if r.token_tile.box_rows() == r.tiling.box_rows() {
+                offsets(r).token_map
             } else {
-                0
+                offsets(r).last_token_map
             }
         }),
-        tail_scale_bytes: each("tail_scale_bytes", &|_, g, _| tail_scale_bytes(g)),
-        slab_pitch: each("slab_pitch", &|_, g, _| slab_pitch(g)),
-        token_scale_offset: each("token_scale_offset", &|t, g, _| {
-            t.first_slab() * slab_pitch(g)
+        pointers: each("pointers", &|r| offsets(r).pointers),
+        first_token: each("first_token", &|r| r.token_tile.first),
+        token_half: each("token_half", &|r| match (choices.pair, choices.multicast) {
+            // The MMA takes half of its columns from each CTA.
+            (true, _) => r.token_tile.width / 2,
+            // The box's rows, whatever the tile needs of them.
+            (false, true) => r.tiling.width / 2,
+            (false, false) => 0,
         }),
-        slabs: each("slabs", &|t, _, _| t.slabs),
-        scale_shift: each("scale_shift", &|t, _, _| t.scale_shift()),
-        instruction: each("instruction", &|t, _, _| {
-            descriptors::instruction(WEIGHT_ROWS, t.width)
+        first_slab: each("first_slab", &|r| by_map(r.token_tile.first_slab())),
+        rows: each("rows", &|r| r.token_tile.rows),
+        n: each("n", &|r| r.tiling.n),
+        c_pitch: each("c_pitch", &|r| r.tiling.n * 2),
+        k_blocks: each("k_blocks", &|r| r.tiling.k_blocks),
+        tail_steps: each("tail_steps", &|r| of_tail(r.tiling.tail_steps)),
+        stage_bytes: each("stage_bytes", &|r| arriving(r, stage.slab_bytes)),
+        tail_bytes: each("tail_bytes", &|r| {
+            of_load_tail(arriving(r, tail_scale_bytes(r)))
         }),
-        fewest_slabs: token_tiles.iter().map(|t| t.slabs).min().unwrap_or(1),
+        tail_scale_bytes: each("tail_scale_bytes", &|r| of_load_tail(tail_scale_bytes(r))),
+        slab_pitch: each("slab_pitch", &|r| by_address(slab_pitch(r))),
+        token_scale_offset: each("token_scale_offset", &|r| {
+            by_address(r.token_tile.first_slab() * slab_pitch(r))
+        }),
+        slabs: each("slabs", &|r| r.token_tile.slabs),
+        scale_shift: each("scale_shift", &|r| r.token_tile.scale_shift()),
+        instruction: each("instruction", &|r| {
+            descriptors::instruction(WEIGHT_ROWS * choices.mma_ctas(), r.token_tile.width)
+        }),
+        accumulator: each("accumulator", &|r| tensor.places[r.index].column),
+        accumulator_wait: each("accumulator_wait", &|r| tensor.places[r.index].wait),
+        ring_stages: each("ring_stages", &|r| ring(r).stages),
+        stage_pitch: each("stage_pitch", &|r| ring(r).pitch),
+        token_subtile: each("token_subtile", &|r| match stage.row_bytes / stage.span {
+            1 => 0,
+            _ => ring(r).rows * stage.span,
+        }),
+        fewest_slabs: rows.iter().map(|r| r.token_tile.slabs).min().unwrap_or(1),
     };
     (constants, table)
 }

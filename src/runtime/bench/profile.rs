@@ -87,7 +87,7 @@ pub fn profile(
             ("enqueue", median(&mut enqueues)),
             ("GPU, start to end", median(&mut gpus)),
         ],
-        right: data.is_right(&stream)?,
+        right: data.is_right(&stream, kernel.entry().split_k)?,
     })
 }
 
