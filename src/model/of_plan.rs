@@ -6,7 +6,7 @@ use super::workload::{
 use crate::artifact::Location;
 use crate::plan::schedule::Tile as Scheduled;
 use crate::plan::tiling::{GroupTiling, TokenTile};
-use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, TargetPlan, WEIGHT_ROWS, sm_100a};
+use crate::plan::{Plan, SCALE_BLOCK_BYTES, SCALE_ROWS, STEP_K, TargetPlan, WEIGHT_ROWS, sm_100a};
 use crate::problem::Weights;
 
 /// Bytes of one operand row in one K = 64 step.
@@ -38,11 +38,11 @@ impl From<&Plan> for Workload {
     }
 }
 
-/// What the template does: one CTA multiplies; the load warp starts before tensor memory is there, and does not wait for
-/// stages that nobody has used.
+/// What the template does: the load warp starts before tensor memory is there, and does not wait for stages that nobody
+/// has used. Two CTAs side by side are one worker.
 fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
     Kernel {
-        sms: 1,
+        sms: inside.choices.side_by_side(),
         parameter_bytes: plan.parameters.parameter_bytes(),
         stages: least_stages(inside),
         accumulators: accumulators(inside),
@@ -79,56 +79,72 @@ fn accumulators(inside: &sm_100a::Kernel) -> u32 {
 }
 
 fn tile(plan: &Plan, inside: &sm_100a::Kernel, chunks: &Chunks, scheduled: &Scheduled) -> Tile {
+    let choices = &inside.choices;
     let token_tile = &plan.token_tiles[scheduled.token_tile];
     let tiling = &plan.tilings[token_tile.tiling];
-    let weight_rows = WEIGHT_ROWS.min(tiling.n - scheduled.weight_tile * WEIGHT_ROWS);
-    let steps = inside.choices.k_block / STEP_K;
+    let tile_rows = choices.tile_rows();
+    let weight_rows = tile_rows.min(tiling.n - scheduled.weight_tile * tile_rows);
+    let (steps, slabs) = (choices.steps(), token_tile.slabs);
     let subtiles = inside.shared.stage.row_bytes / inside.shared.stage.span;
     let weights = chunks.weights[token_tile.tiling] + scheduled.weight_tile * tiling.k_blocks;
     let tokens = chunks.tokens[scheduled.token_tile];
-    let streams = vec![
-        stream(Operand::Weights, weights, weight_rows, 1, steps, tiling),
-        stream(
-            Operand::Tokens,
-            tokens,
-            token_tile.rows,
-            token_tile.slabs,
-            steps,
-            tiling,
-        ),
-    ];
+    // A pair that does not multicast fetches its token scales twice, and each of its CTAs half of the tokens.
+    let requested_slabs = if choices.pair && !choices.multicast {
+        2 * slabs
+    } else {
+        slabs
+    };
+    let own_tokens = token_tile.rows / choices.mma_ctas();
+    let weight_slabs = weight_rows.div_ceil(SCALE_ROWS);
     Tile {
         k_blocks: tiling.k_blocks,
         steps,
         last_steps: tiling.tail_steps,
-        fill_bytes: streams.iter().map(|s| s.bytes).sum(),
-        streams,
-        copies: 2 * subtiles + 1 + token_tile.slabs,
+        fill_bytes: steps * step_bytes(weight_rows.min(WEIGHT_ROWS) + own_tokens, 1 + slabs),
+        streams: vec![
+            stream(
+                Operand::Weights,
+                weights,
+                step_bytes(weight_rows, weight_slabs),
+                steps,
+                tiling,
+            ),
+            stream(
+                Operand::Tokens,
+                tokens,
+                step_bytes(token_tile.rows, requested_slabs),
+                steps,
+                tiling,
+            ),
+        ],
+        copies: 2 * subtiles + 1 + slabs,
         mma: Mma {
-            rows: WEIGHT_ROWS,
+            rows: WEIGHT_ROWS * choices.mma_ctas(),
             columns: token_tile.width,
-            ctas: 1,
+            ctas: choices.mma_ctas(),
         },
         mmas: 1,
-        scale_copies: 1 + token_tile.slabs,
+        scale_copies: 1 + slabs,
         // The epilogue reads whole chunks.
-        // The epilogue reads whole chunks.
-        columns: token_tile.rows.next_multiple_of(inside.choices.chunk),
+        columns: token_tile.rows.next_multiple_of(choices.chunk),
         store_bytes: token_tile.rows * weight_rows * plan.set.output.bytes() as u32,
         sum: None,
     }
 }
 
-/// Rows that do not exist are not fetched; slabs of scales are whole.
+/// Bytes of so many operand rows and slabs of scales in one K = 64 step. Rows that do not exist are not fetched; slabs
+/// are whole.
+fn step_bytes(rows: u32, slabs: u32) -> u32 {
+    rows * STEP_BYTES + slabs * SCALE_BLOCK_BYTES
+}
+
 fn stream(
     operand: Operand,
     first_chunk: u32,
-    rows: u32,
-    slabs: u32,
+    step: u32,
     steps: u32,
     tiling: &GroupTiling,
 ) -> Stream {
-    let step = rows * STEP_BYTES + slabs * SCALE_BLOCK_BYTES;
     Stream {
         operand,
         first_chunk,
