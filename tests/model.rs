@@ -29,7 +29,10 @@ fn plans() -> Vec<Plan> {
 }
 
 fn workloads() -> Vec<Workload> {
-    plans().iter().map(Workload::from).collect()
+    plans()
+        .iter()
+        .map(|plan| Workload::try_from(plan).unwrap())
+        .collect()
 }
 
 fn us(workload: &Workload, machine: &Machine) -> f64 {

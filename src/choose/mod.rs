@@ -25,7 +25,8 @@ pub fn choose(set: &Set, target: Target) -> Result<Plan, Illegal> {
     for choices in candidates(set, &target) {
         match plan(set, target, choices) {
             Ok(plan) => {
-                let us = price(&Workload::from(&plan), &B200).total_us;
+                let us = Workload::try_from(&plan)
+                    .map_or(f64::INFINITY, |workload| price(&workload, &B200).total_us);
                 if best.as_ref().is_none_or(|(least, _)| us < *least) {
                     best = Some((us, plan));
                 }

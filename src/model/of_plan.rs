@@ -6,17 +6,34 @@ use super::workload::{
 use crate::artifact::Location;
 use crate::plan::schedule::Tile as Scheduled;
 use crate::plan::tiling::{GroupTiling, TokenTile};
-use crate::plan::{Plan, SCALE_BLOCK_BYTES, SCALE_ROWS, STEP_K, TargetPlan, WEIGHT_ROWS, sm_100a};
+use crate::plan::{
+    Plan, SCALE_BLOCK_BYTES, SCALE_ROWS, STEP_K, Target, TargetPlan, WEIGHT_ROWS, sm_100a,
+};
 use crate::problem::Weights;
+use std::fmt;
 
 /// Bytes of one operand row in one K = 64 step.
 const STEP_BYTES: u32 = STEP_K / 2;
 
-impl From<&Plan> for Workload {
-    fn from(plan: &Plan) -> Workload {
+/// The plan is for a target whose kernels have no model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoModel(pub Target);
+
+impl fmt::Display for NoModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no model of kernels for {}", self.0)
+    }
+}
+
+impl std::error::Error for NoModel {}
+
+impl TryFrom<&Plan> for Workload {
+    type Error = NoModel;
+
+    fn try_from(plan: &Plan) -> Result<Workload, NoModel> {
         let chunks = Chunks::new(plan);
         let TargetPlan::Sm100a(inside) = &plan.kernel else {
-            todo!()
+            return Err(NoModel(plan.target));
         };
         let tile = |scheduled: &Scheduled| tile(plan, inside, &chunks, scheduled);
         let rings = &inside.shared.rings;
@@ -29,12 +46,12 @@ impl From<&Plan> for Workload {
                 tiles: tiles.iter().map(tile).collect(),
                 extra_stages: ring.stages - least,
             });
-        Workload {
+        Ok(Workload {
             name: plan.set.name.clone(),
             chunks: chunks.count,
             workers: workers.collect(),
             kernel: kernel(plan, inside),
-        }
+        })
     }
 }
 

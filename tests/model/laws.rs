@@ -81,7 +81,7 @@ fn bytes_in_are_bytes_priced() {
 #[test]
 fn a_plan_reads_its_operands_once() {
     for plan in plans() {
-        let workload = Workload::from(&plan);
+        let workload = Workload::try_from(&plan).unwrap();
         let moved = workload.distinct_bytes() + workload.stored_bytes();
         let slab = |t: &nvfp4gen::plan::tiling::TokenTile| {
             let k = u64::from(plan.tilings[t.tiling].k);
@@ -265,5 +265,5 @@ fn an_empty_launch_costs_nothing_but_does_not_fail() {
         weights: Weights::Static,
     };
     let plan = choose(&set, SM_100A).expect("a plan");
-    assert_eq!(us(&Workload::from(&plan), &B200), 0.0);
+    assert_eq!(us(&Workload::try_from(&plan).unwrap(), &B200), 0.0);
 }
