@@ -133,7 +133,7 @@ fn verify_set(
     for schedule in schedules {
         let say = |error: &dyn std::fmt::Display| format!("set `{}`: {error}", set.name);
         let outputs = trial::execute(&kernel, &inputs, *schedule).map_err(|error| say(&error))?;
-        let verdict = trial::judge(set, &inputs, &outputs).map_err(|error| say(&error))?;
+        let verdict = trial::judge(&kernel, set, &inputs, &outputs).map_err(|error| say(&error))?;
         if !verdict.passed() {
             return Err(verdict.to_string());
         }
