@@ -27,6 +27,7 @@ from ._native import (
     Library,
     MissingSet,
     __version__,
+    from_address,
     synchronize,
 )
 from ._quantize import Quantized, dequantize, quantize, to_blocked, to_device, to_plain
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "build",
     "dequantize",
+    "from_address",
     "quantize",
     "synchronize",
     "to_blocked",
