@@ -17,6 +17,8 @@ Rows lie one behind the other. Tensors may be torch's, anything with data_ptr(),
 __dlpack__, or plain addresses.
 """
 
+import sys as _sys
+
 from ._build import Set, Verdict, build, verify
 from ._native import (
     DeviceArray,
@@ -54,3 +56,6 @@ __all__ = [
     "to_plain",
     "verify",
 ]
+
+if "torch" in _sys.modules:
+    from . import torch as _torch  # registers the operator

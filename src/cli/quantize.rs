@@ -27,6 +27,8 @@ multiple of 16 becomes
                       the scales as kernels take them
 
 and stands for code * NAME_scale * NAME_scale_2. All other tensors are copied.
+Kernels know nothing of NAME_scale_2: multiply C with it. C is f16, and products
+of two operands whose scales go up to 448 (`auto`) may leave it.
 
 Examples:
   nvfp4gen quantize layer.safetensors layer-nvfp4.safetensors
