@@ -30,6 +30,7 @@ fn kernel(key: &str, version: u32) -> Kernel {
         ptx_version: "8.7".into(),
         tiles: 32,
         stages: 4,
+        split_k: 1,
         tensor_memory_columns: 512,
         sizes: Sizes {
             m: vec![40],
@@ -49,6 +50,8 @@ fn kernel(key: &str, version: u32) -> Kernel {
             location: Location::Parameter,
             bytes: 144,
             alignment: 64,
+            workspace_bytes: 0,
+            workspace_offset: 0,
             tensor_maps: vec![map],
             pointers: vec![
                 PointerSlot {

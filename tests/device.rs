@@ -44,6 +44,7 @@ fn kernel(body: &str, threads: u32) -> Kernel {
         ptx_version: "8.7".into(),
         tiles: 1,
         stages: 1,
+        split_k: 1,
         tensor_memory_columns: 0,
         sizes: Sizes {
             m: vec![2, 1],
@@ -63,6 +64,8 @@ fn kernel(body: &str, threads: u32) -> Kernel {
             location: Location::Parameter,
             bytes: 64,
             alignment: 64,
+            workspace_bytes: 0,
+            workspace_offset: 0,
             tensor_maps: vec![],
             pointers: vec![
                 slot(0, 0, Operand::A),
@@ -78,6 +81,10 @@ fn kernel(body: &str, threads: u32) -> Kernel {
 }
 
 fn run(kernel: &Kernel) -> Result<Vec<Vec<u8>>, DeviceError> {
+    with_groups(|groups| Emulated::load(kernel)?.run(groups, Schedule::Eager))
+}
+
+fn with_groups<T>(run: impl FnOnce(&[GroupBuffers]) -> T) -> T {
     let scales = vec![0x38; 512];
     let (a, b) = (vec![0x22; 64], vec![0x11; 256]);
     let first = GroupBuffers {
@@ -90,7 +97,7 @@ fn run(kernel: &Kernel) -> Result<Vec<Vec<u8>>, DeviceError> {
         a: &a[..32],
         ..first
     };
-    Emulated::load(kernel)?.run(&[first, second], Schedule::Eager)
+    run(&[first, second])
 }
 
 fn halves(bytes: &[u8]) -> Vec<f32> {
@@ -233,6 +240,8 @@ fn block(map: TensorMapSlot) -> ParameterBlock {
         location: Location::Parameter,
         bytes: 136,
         alignment: 64,
+        workspace_bytes: 0,
+        workspace_offset: 0,
         tensor_maps: vec![map],
         pointers,
     }
@@ -247,7 +256,7 @@ fn the_block_holds_maps_and_pointers_at_their_offsets() {
             0x7000_0000_0010
         })
     };
-    let bytes = fill(&block(map(Operand::A)), address).unwrap();
+    let bytes = fill(&block(map(Operand::A)), address, None).unwrap();
     assert_eq!(bytes.len(), 136);
     assert_eq!(
         bytes[..8],
@@ -263,7 +272,7 @@ fn manifests_that_cannot_be_followed() {
         let mut block = block(map(Operand::B));
         change(&mut block);
         let address = |_, operand| (operand != Operand::Sfa).then_some(0x7000_0000_0010);
-        let message = fill(&block, address).unwrap_err().to_string();
+        let message = fill(&block, address, None).unwrap_err().to_string();
         assert!(
             message.starts_with("the manifest cannot be followed: ") && message.contains(words),
             "{message}"
@@ -305,4 +314,47 @@ fn manifests_that_cannot_be_followed() {
         &|block| block.tensor_maps[0].strides = vec![120],
         "tensor map at 0: ",
     );
+}
+
+/// Before griddepcontrol.wait a kernel may read the weights, and nothing that the launches around it write or read.
+#[test]
+fn what_comes_before_the_wait_is_held_against_the_launch_in_front() {
+    let early = |operand: usize, access: &str| {
+        let body = format!(
+            "
+    ld.param.u64 %address, [block+{}];
+    griddepcontrol.launch_dependents;
+    mov.b16 %half, 0x3c00;
+    {access}
+    griddepcontrol.wait;
+    ld.param.u64 %address, [block];
+    ld.global.u8 %half, [%address];
+    st.global.b16 [%c], %half;
+    ret;
+}}
+",
+            8 * operand
+        );
+        let kernel = kernel(&body, 1);
+        let schedules = [Schedule::Eager, Schedule::Lazy, Schedule::Random(1)];
+        schedules.map(|schedule| {
+            with_groups(|groups| Emulated::load(&kernel)?.run_overlapping(groups, schedule))
+        })
+    };
+    let read = "ld.global.u8 %half, [%address];";
+    let write = "st.global.b16 [%address], %half;";
+    for right in [early(1, read), early(3, read)].into_iter().flatten() {
+        let [first, second] = right.unwrap();
+        assert!(first == second && first[0][..2] == [0x22, 0]);
+    }
+    for wrong in [early(0, read), early(2, read), early(4, write)]
+        .into_iter()
+        .flatten()
+    {
+        let error = wrong.unwrap_err();
+        assert!(
+            error.is_fault() && error.to_string().contains("launch dependency"),
+            "{error}"
+        );
+    }
 }

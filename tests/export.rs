@@ -75,7 +75,7 @@ fn compute(submission: &Path, sets: &[Set], environment: &[(&str, &Path)]) -> St
         let outputs: Vec<_> = (0..set.groups.len())
             .map(|group| read(group).unwrap())
             .collect();
-        let verdict = trial::judge(set, inputs, &outputs).unwrap();
+        let verdict = trial::judge(&gpu::compile(set, SM_100A), set, inputs, &outputs).unwrap();
         assert!(verdict.passed(), "{verdict}");
     }
     out

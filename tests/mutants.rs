@@ -25,7 +25,11 @@ fn no_mutant_of_a_generated_kernel_survives() {
         let inputs = trial::inputs(&set, 1, Data::FullRange).unwrap();
         for &schedule in &schedules {
             let outputs = trial::execute(&kernel, &inputs, schedule).unwrap();
-            assert!(trial::judge(&set, &inputs, &outputs).unwrap().passed());
+            assert!(
+                trial::judge(&kernel, &set, &inputs, &outputs)
+                    .unwrap()
+                    .passed()
+            );
         }
         let verdicts = trial::try_mutants(&kernel, &set, &inputs, &schedules).unwrap();
         let survivors: Vec<String> = verdicts

@@ -5,7 +5,10 @@ use nvfp4gen::choose::choose;
 use nvfp4gen::device::Schedule;
 use nvfp4gen::emit;
 use nvfp4gen::plan::Target;
+use nvfp4gen::plan::schedule::Order;
+use nvfp4gen::plan::sm_100a::{CacheHint, Choices, plan};
 use nvfp4gen::plan::target::SM_100A;
+use nvfp4gen::plan::tiling::Widths;
 use nvfp4gen::problem::{Group, OutputType, Set, Weights};
 use nvfp4gen::trial;
 use nvfp4gen::verify::{Data, GroupInputs};
@@ -31,7 +34,9 @@ fn passes(kernel: &Kernel, given: &[GroupInputs], judged: &[GroupInputs]) -> boo
     [Schedule::Eager, Schedule::Lazy]
         .into_iter()
         .all(|schedule| match trial::execute(kernel, given, schedule) {
-            Ok(outputs) => trial::judge(&set, judged, &outputs).unwrap().passed(),
+            Ok(outputs) => trial::judge(kernel, &set, judged, &outputs)
+                .unwrap()
+                .passed(),
             Err(error) => {
                 assert!(error.is_fault(), "{error}");
                 false
@@ -178,7 +183,19 @@ fn finer_token_starts_compute_the_same() {
             .to_vec(),
         ..set()
     };
-    let plan = choose(&set, target).unwrap();
+    let choices = Choices {
+        k_block: 256,
+        widths: Widths::UpTo(256),
+        accumulators: 1,
+        order: Order::Balanced,
+        ctas: 3,
+        pair: false,
+        multicast: false,
+        chunk: 32,
+        weights_hint: CacheHint::Normal,
+        tokens_hint: CacheHint::Normal,
+    };
+    let plan = plan(&set, target, choices).unwrap();
     assert!(plan.token_tiles.iter().any(|t| t.scale_shift() % 2 == 1));
     assert_eq!(plan.token_tiles.iter().map(|t| t.slabs).max(), Some(3));
     let kernel = emit::kernel(&plan).unwrap();
@@ -186,7 +203,9 @@ fn finer_token_starts_compute_the_same() {
     for schedule in [Schedule::Eager, Schedule::Lazy, Schedule::Random(1)] {
         let outputs = trial::execute(&kernel, &inputs, schedule).unwrap();
         assert!(
-            trial::judge(&set, &inputs, &outputs).unwrap().passed(),
+            trial::judge(&kernel, &set, &inputs, &outputs)
+                .unwrap()
+                .passed(),
             "{schedule:?}"
         );
     }

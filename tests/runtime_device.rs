@@ -61,6 +61,7 @@ fn mix(key: &str, ptx: &str) -> Text {
         ptx_version: "8.0".into(),
         tiles: GROUPS,
         stages: 1,
+        split_k: 1,
         tensor_memory_columns: 0,
         sizes: Sizes {
             m: vec![64; 2],
@@ -81,6 +82,8 @@ fn mix(key: &str, ptx: &str) -> Text {
             location: Location::Parameter,
             bytes: 560,
             alignment: 128,
+            workspace_bytes: 0,
+            workspace_offset: 0,
             tensor_maps: groups.clone().flat_map(maps).collect(),
             pointers: groups.flat_map(pointers).collect(),
         },

@@ -29,6 +29,7 @@
 //!     cluster: [1, 1, 1],
 //!     dynamic_shared: 0,
 //!     params: address.to_le_bytes().to_vec(),
+//!     programmatic: false,
 //! };
 //! device.launch(&module, &launch, Schedule::Eager)?;
 //! assert_eq!(device.read(address, 8)?, [2, 0, 0, 0, 14, 0, 0, 0]);
@@ -48,7 +49,7 @@ pub use check::{Conflict, Undefined};
 pub use engine::tensor_map::TensorMap;
 pub use error::{LoadError, LoadErrorKind};
 pub use machine::{
-    Checks, Counts, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Parameter, Report,
-    Schedule, Site, Stop,
+    Checks, Counts, Device, DeviceConfig, Fault, FaultKind, Launch, Misuse, Module, Parameter,
+    Report, Rule, Schedule, Site, Stop, Stopped,
 };
 pub use ptx::Position;

@@ -68,6 +68,7 @@ fn check(name: &str, text: &str) {
             cluster: [1, 1, 1],
             dynamic_shared: 0,
             params: out.to_le_bytes().to_vec(),
+            programmatic: false,
         };
         device
             .launch(&module, &launch, schedule)

@@ -34,6 +34,7 @@ fn run(file: &str, text: &str, schedule: Schedule) -> Result<(), Stop> {
         cluster,
         dynamic_shared: 0,
         params: out.to_le_bytes().to_vec(),
+        programmatic: false,
     };
     device.launch(&module, &launch, schedule).map(|_| ())
 }
@@ -181,6 +182,7 @@ fn impossible_launches_are_usage_errors() {
         cluster: [1, 1, 1],
         dynamic_shared: 0,
         params: vec![0; 4],
+        programmatic: false,
     };
     let run = |launch: &Launch| {
         Device::new(DeviceConfig::default()).launch(&module, launch, Schedule::Eager)

@@ -116,6 +116,7 @@ fn nothing_panics() {
             cluster: [2, 1, 1],
             dynamic_shared: 0,
             params,
+            programmatic: false,
         };
         completed += u32::from(
             device

@@ -133,6 +133,7 @@ impl Case {
             cluster: [1, 1, 1],
             dynamic_shared: 0,
             params,
+            programmatic: false,
         };
         let report = device
             .launch(&self.module, &launch, schedule)

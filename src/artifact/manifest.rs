@@ -78,6 +78,10 @@ pub struct KernelEntry {
     pub tiles: u32,
     /// K-block stages in the shared-memory ring.
     pub stages: u32,
+    /// Parts that a sum over K is cut into at most. Each is summed by itself, so a different number gives different last
+    /// bits.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub split_k: u32,
     /// Columns of tensor memory that each CTA allocates.
     pub tensor_memory_columns: u32,
     /// Full problem sizes and options.
@@ -159,12 +163,31 @@ pub struct ParameterBlock {
     pub bytes: u32,
     /// Alignment of the block in bytes.
     pub alignment: u32,
+    /// Bytes of device memory that launches of the kernel work in, one after the other; 0 for none. They are zero before
+    /// the first launch, and every launch leaves what the next one needs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub workspace_bytes: u32,
+    /// Offset in the block of the workspace's eight-byte address, if there is a workspace.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub workspace_offset: u32,
     /// 128-byte tensor maps. Groups without tokens have none.
     #[serde(default)]
     pub tensor_maps: Vec<TensorMapSlot>,
     /// Eight-byte device addresses. Groups without tokens have none.
     #[serde(default)]
     pub pointers: Vec<PointerSlot>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(value: &u32) -> bool {
+    *value == 1
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// One of the five operands of a group, named as the caller names them.

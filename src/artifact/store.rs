@@ -71,7 +71,7 @@ pub fn write(directory: &Path, target: &str, kernels: &[Kernel]) -> Result<(), S
     })
 }
 
-/// What [`write`] would change, sorted by name. Empty if the library is up to date. Machine code takes no part: what it
+/// What [`write()`] would change, sorted by name. Empty if the library is up to date. Machine code takes no part: what it
 /// is depends on the assembler that was at hand.
 ///
 /// # Errors

@@ -96,6 +96,9 @@ fn write_entry(out: &mut String, entry: &KernelEntry) {
     line(out, "ptx_version", &entry.ptx_version);
     line(out, "tiles", &entry.tiles);
     line(out, "stages", &entry.stages);
+    if entry.split_k != 1 {
+        line(out, "split_k", &entry.split_k);
+    }
     line(out, "tensor_memory_columns", &entry.tensor_memory_columns);
     line(out, "sizes", &entry.sizes);
     line(out, "launch", &entry.launch);
@@ -104,6 +107,10 @@ fn write_entry(out: &mut String, entry: &KernelEntry) {
     line(out, "location", &entry.parameters.location);
     line(out, "bytes", &entry.parameters.bytes);
     line(out, "alignment", &entry.parameters.alignment);
+    if entry.parameters.workspace_bytes != 0 {
+        line(out, "workspace_bytes", &entry.parameters.workspace_bytes);
+        line(out, "workspace_offset", &entry.parameters.workspace_offset);
+    }
     list(out, "tensor_maps", &entry.parameters.tensor_maps);
     list(out, "pointers", &entry.parameters.pointers);
 }

@@ -1,41 +1,39 @@
 //! Which plan is best for a set.
 //!
-//! A short list of candidates, priced by the bytes that they load: the problem is bound by memory, so a weight tile
-//! that is fetched twice costs more than anything an accumulator can hide. Ties go to the candidate that overlaps the
-//! epilogue with the next tile.
+//! A short list of candidates, priced by the model; the cheapest is taken, of equals the first.
 
-use crate::plan::sm_100a::{Choices, plan};
-use crate::plan::{Illegal, Plan, Target};
-use crate::problem::Set;
-use std::cmp::Reverse;
+mod sm_90a;
 
-/// Widths and accumulator counts worth trying. One accumulator of 256 columns, or two that leave room for scales.
-const CANDIDATES: [(u32, u32); 4] = [(256, 1), (256, 2), (224, 2), (192, 2)];
+use crate::model::{B200, Workload, price};
+use crate::plan::schedule::Order;
+use crate::plan::sm_100a::{CacheHint, Choices, plan};
+use crate::plan::target::Family;
+use crate::plan::tiling::Widths;
+use crate::plan::{Illegal, Plan, Target, WEIGHT_ROWS};
+use crate::problem::{Group, Set};
+
+/// Widest token tiles worth trying.
+const WIDTHS: [u32; 4] = [256, 192, 160, 128];
 
 /// Plans the set in every candidate way and keeps the cheapest. If none is legal, says why of the last.
 pub fn choose(set: &Set, target: Target) -> Result<Plan, Illegal> {
-    let mut plans = Vec::new();
+    if target.family == Family::Hopper {
+        return sm_90a::choose(set, target);
+    }
+    let mut best: Option<(f64, Plan)> = None;
     let mut refused = None;
-    for (max_width, accumulators) in CANDIDATES {
-        let mut choices = Choices {
-            k_block: 256,
-            max_width,
-            accumulators,
-            ctas: target.sms,
-            cluster: 1,
-            chunk: 32,
-        };
+    for choices in candidates(set, &target) {
         match plan(set, target, choices) {
-            Ok(made) => {
-                choices.ctas = balanced(&made);
-                plans.push((accumulators, plan(set, target, choices)?));
+            Ok(plan) => {
+                let us = Workload::try_from(&plan)
+                    .map_or(f64::INFINITY, |workload| price(&workload, &B200).total_us);
+                if best.as_ref().is_none_or(|(least, _)| us < *least) {
+                    best = Some((us, plan));
+                }
             }
             Err(illegal) => refused = Some(illegal),
         }
     }
-    let best = plans
-        .into_iter()
-        .min_by_key(|(accumulators, plan)| (loaded_bytes(plan), Reverse(*accumulators)));
     match (best, refused) {
         (Some((_, plan)), _) => Ok(plan),
         (None, Some(illegal)) => Err(illegal),
@@ -43,21 +41,38 @@ pub fn choose(set: &Set, target: Target) -> Result<Plan, Illegal> {
     }
 }
 
-/// As many CTAs as finish at the same time: with 256 tiles on 148 SMs every CTA of 128 has two, none waits for another.
-fn balanced(plan: &Plan) -> u32 {
-    let tiles = plan.schedule.tiles.len() as u32;
-    let waves = tiles.div_ceil(plan.target.sms).max(1);
-    tiles.div_ceil(waves)
+fn candidates(set: &Set, target: &Target) -> Vec<Choices> {
+    let mut candidates: Vec<Choices> = Vec::new();
+    for most in WIDTHS {
+        let widths = Widths::UpTo(most);
+        for order in [Order::Columns, Order::Balanced] {
+            for ctas in cta_counts(set, &widths, target) {
+                candidates.push(Choices {
+                    k_block: 256,
+                    widths: widths.clone(),
+                    accumulators: 2,
+                    order,
+                    ctas,
+                    pair: false,
+                    multicast: false,
+                    chunk: 32,
+                    weights_hint: CacheHint::EvictFirst,
+                    tokens_hint: CacheHint::EvictLast,
+                });
+            }
+        }
+    }
+    candidates
 }
 
-/// Bytes of operands and scales that all tiles together request.
-fn loaded_bytes(plan: &Plan) -> u64 {
-    let tile_bytes = |tile: &crate::plan::schedule::Tile| {
-        let token_tile = &plan.token_tiles[tile.token_tile];
-        let group = &plan.tilings[token_tile.tiling];
-        let rows = u64::from(128 + token_tile.width);
-        let scale_rows = u64::from(128 * (1 + token_tile.slabs));
-        u64::from(group.k) * (rows / 2 + scale_rows / 16)
+/// Every SM, or as many as finish at the same time if all tiles are alike: with 256 tiles on 148 SMs every CTA of 128
+/// has two, none waits for another.
+fn cta_counts(set: &Set, widths: &Widths, target: &Target) -> [u32; 2] {
+    let tiles = |(index, group): (usize, &Group)| {
+        let width = widths.of(index, group.m, target).max(1);
+        group.m.div_ceil(width) * group.n.div_ceil(WEIGHT_ROWS)
     };
-    plan.schedule.tiles.iter().map(tile_bytes).sum()
+    let tiles: u32 = set.groups.iter().enumerate().map(tiles).sum();
+    let waves = tiles.div_ceil(target.sms).max(1);
+    [target.sms, tiles.div_ceil(waves)]
 }

@@ -177,7 +177,7 @@ fn compute(set: &Set) -> Result<(), String> {
     let inputs = trial::inputs(set, 1, Data::FullRange).map_err(|error| text(&error))?;
     let outputs =
         trial::execute(&kernel, &inputs, Schedule::Eager).map_err(|error| text(&error))?;
-    let verdict = trial::judge(set, &inputs, &outputs).map_err(|error| text(&error))?;
+    let verdict = trial::judge(&kernel, set, &inputs, &outputs).map_err(|error| text(&error))?;
     if verdict.passed() {
         Ok(())
     } else {

@@ -18,6 +18,7 @@ mod table;
 mod tensors;
 mod verdicts;
 mod verify;
+mod verify_gpu;
 
 use std::process::ExitCode;
 

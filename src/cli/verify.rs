@@ -17,6 +17,7 @@ use super::progress::Progress;
 use super::request::{self, Jobs, Shapes};
 use super::schedule::ScheduleArg;
 use super::verdicts::{self, Outcome, Run};
+use super::verify_gpu;
 
 const EXAMPLES: &str = "\
 Each set's kernel is generated in memory and run on the emulated GPU, once under
@@ -30,7 +31,8 @@ Examples:
   nvfp4gen verify shapes/contest-tests.toml
   nvfp4gen verify shapes/leaderboard.toml --set P3 --schedule lazy --seed 7
   nvfp4gen verify shapes/edge.toml --schedule random:1 --schedule random:2 --json
-  nvfp4gen verify shapes/mutants.toml --mutants";
+  nvfp4gen verify shapes/mutants.toml --mutants
+  nvfp4gen verify shapes/*.toml --gpu 0 --against-emulator";
 
 /// Run kernels on the emulated GPU and check every element of their results
 #[derive(Args)]
@@ -65,6 +67,12 @@ pub struct VerifyArgs {
     /// (plans for 2 CTAs and adds 8 random schedules unless told otherwise)
     #[arg(long)]
     mutants: bool,
+    /// Run on this GPU instead of the emulated one, with kernels for its architecture
+    #[arg(long, value_name = "N", conflicts_with_all = ["mutants", "ctas", "target"])]
+    pub gpu: Option<u32>,
+    /// With --gpu: compare its results bit by bit with the emulated GPU's as well
+    #[arg(long, requires = "gpu")]
+    pub against_emulator: bool,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
@@ -83,6 +91,9 @@ enum DataArg {
 pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let sets = selected(args.shapes.read()?, &args.sets)?;
     let pool = args.jobs.pool()?;
+    if let Some(ordinal) = args.gpu {
+        return pool.install(|| verify_gpu::run(args, ordinal, &sets));
+    }
     if args.mutants {
         return mutants::run(args, &sets, &pool);
     }
@@ -129,9 +140,9 @@ fn verify_set(args: &VerifyArgs, set: &Set) -> Result<Outcome, Failure> {
             .position(|earlier| earlier == output)
         {
             Some(earlier) => runs[earlier].verdict.clone(),
-            None => output
-                .clone()
-                .and_then(|c| trial::judge(set, &inputs, &c).map_err(|error| error.to_string())),
+            None => output.clone().and_then(|c| {
+                trial::judge(&kernel, set, &inputs, &c).map_err(|error| error.to_string())
+            }),
         };
         runs.push(Run {
             schedule: schedules[index],
@@ -147,6 +158,11 @@ fn verify_set(args: &VerifyArgs, set: &Set) -> Result<Outcome, Failure> {
 }
 
 impl VerifyArgs {
+    /// Seed of the data.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The target, with as many SMs as CTAs were asked for.
     pub fn target(&self) -> Target {
         let sms = match (self.ctas, self.mutants) {

@@ -15,6 +15,11 @@ pub enum DeviceError {
     Inputs(String),
     /// The emulator does not take the PTX.
     Load(LoadError),
+    /// Two launches of the kernel on the same inputs differ in C of this group.
+    Unequal {
+        /// The group.
+        group: usize,
+    },
     /// The launch was stopped: the kernel is wrong, or the emulator lacks something.
     Stopped {
         /// What happened, and where in the kernel.
@@ -27,7 +32,11 @@ pub enum DeviceError {
 impl DeviceError {
     /// Whether the kernel is to blame, rather than its manifest, its inputs or the emulator.
     pub fn is_fault(&self) -> bool {
-        matches!(self, Self::Stopped { stop, .. } if matches!(**stop, Stop::Fault(_)))
+        match self {
+            Self::Stopped { stop, .. } => matches!(**stop, Stop::Fault(_)),
+            Self::Unequal { .. } => true,
+            Self::Manifest(_) | Self::Inputs(_) | Self::Load(_) => false,
+        }
     }
 }
 
@@ -37,6 +46,10 @@ impl fmt::Display for DeviceError {
             Self::Manifest(reason) => write!(out, "the manifest cannot be followed: {reason}"),
             Self::Inputs(reason) => out.write_str(reason),
             Self::Load(error) => error.fmt(out),
+            Self::Unequal { group } => write!(
+                out,
+                "two launches in a row on the same inputs differ in C of group {group}"
+            ),
             Self::Stopped { stop, place: None } => stop.fmt(out),
             Self::Stopped {
                 stop,
@@ -51,7 +64,7 @@ impl std::error::Error for DeviceError {
         match self {
             Self::Load(error) => Some(error),
             Self::Stopped { stop, .. } => Some(stop.as_ref()),
-            Self::Manifest(_) | Self::Inputs(_) => None,
+            Self::Manifest(_) | Self::Inputs(_) | Self::Unequal { .. } => None,
         }
     }
 }

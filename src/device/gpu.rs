@@ -34,13 +34,24 @@ pub struct GroupBuffers<'a> {
 /// A kernel loaded on the emulated GPU.
 pub struct Emulated<'a> {
     kernel: &'a Kernel,
-    module: Module,
+    pub(super) module: Module,
 }
 
 /// A buffer in the emulated GPU's memory.
-struct Buffer {
-    layout: Layout,
-    address: u64,
+pub(super) struct Buffer {
+    pub layout: Layout,
+    pub address: u64,
+}
+
+/// The address of the kernel's workspace, if it has one.
+pub(super) type Workspace = Option<u64>;
+
+/// Our kernels keep to the letter of the ISA.
+pub(super) fn device() -> Device {
+    Device::new(DeviceConfig {
+        checks: Checks::Strict,
+        ..DeviceConfig::default()
+    })
 }
 
 impl<'a> Emulated<'a> {
@@ -65,30 +76,10 @@ impl<'a> Emulated<'a> {
         groups: &[GroupBuffers],
         schedule: Schedule,
     ) -> Result<Vec<Vec<u8>>, DeviceError> {
-        let entry = &self.kernel.entry;
-        // Our kernels keep to the letter of the ISA.
-        let mut device = Device::new(DeviceConfig {
-            checks: Checks::Strict,
-            ..DeviceConfig::default()
-        });
+        let mut device = device();
         let buffers = self.allocate(&mut device, groups)?;
-        if entry.launch.grid.iter().product::<u32>() > 0 {
-            let address = |group, operand| {
-                find(&buffers, group as usize, operand).map(|buffer| buffer.address)
-            };
-            let block = parameters::fill(&entry.parameters, address)?;
-            let params = match entry.parameters.location {
-                Location::Parameter => block,
-                Location::Device => table(&mut device, &block)?.to_le_bytes().to_vec(),
-            };
-            let launch = Launch {
-                entry: entry.function.clone(),
-                grid: entry.launch.grid,
-                block: entry.launch.block,
-                cluster: entry.launch.cluster,
-                dynamic_shared: entry.launch.dynamic_shared,
-                params,
-            };
+        let workspace = self.workspace(&mut device)?;
+        if let Some(launch) = self.launch(&mut device, &buffers, workspace, false)? {
             device
                 .launch(&self.module, &launch, schedule)
                 .map_err(|stop| stopped(stop, &buffers))?;
@@ -96,8 +87,50 @@ impl<'a> Emulated<'a> {
         outputs(&device, &buffers)
     }
 
+    /// The kernel's launch on these buffers. `None` if there is nothing to compute.
+    pub(super) fn launch(
+        &self,
+        device: &mut Device,
+        buffers: &[Buffer],
+        workspace: Workspace,
+        programmatic: bool,
+    ) -> Result<Option<Launch>, DeviceError> {
+        let entry = &self.kernel.entry;
+        if entry.launch.grid.iter().product::<u32>() == 0 {
+            return Ok(None);
+        }
+        let address =
+            |group, operand| find(buffers, group as usize, operand).map(|buffer| buffer.address);
+        let block = parameters::fill(&entry.parameters, address, workspace)?;
+        let params = match entry.parameters.location {
+            Location::Parameter => block,
+            Location::Device => table(device, &block)?.to_le_bytes().to_vec(),
+        };
+        Ok(Some(Launch {
+            entry: entry.function.clone(),
+            grid: entry.launch.grid,
+            block: entry.launch.block,
+            cluster: entry.launch.cluster,
+            dynamic_shared: entry.launch.dynamic_shared,
+            params,
+            programmatic,
+        }))
+    }
+
+    /// Memory for launches of the kernel to work in, zero at first.
+    pub(super) fn workspace(&self, device: &mut Device) -> Result<Workspace, DeviceError> {
+        let bytes = self.kernel.entry.parameters.workspace_bytes as usize;
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let address = device.allocate("workspace", bytes, 0);
+        let zeroed = device.write(address, &vec![0; bytes]);
+        zeroed.map_err(|stop| stopped(stop, &[]))?;
+        Ok(Some(address))
+    }
+
     /// Buffers for the operands of all groups, the inputs filled.
-    fn allocate(
+    pub(super) fn allocate(
         &self,
         device: &mut Device,
         groups: &[GroupBuffers],
@@ -134,7 +167,7 @@ fn table(device: &mut Device, block: &[u8]) -> Result<u64, DeviceError> {
 
 impl Buffer {
     /// Memory for one operand. What has no content is filled with NaN.
-    fn new(
+    pub fn new(
         device: &mut Device,
         layout: Layout,
         content: Option<&[u8]>,
@@ -176,7 +209,7 @@ fn find(buffers: &[Buffer], group: usize, operand: Operand) -> Option<&Buffer> {
 }
 
 /// C of every group, in order.
-fn outputs(device: &Device, buffers: &[Buffer]) -> Result<Vec<Vec<u8>>, DeviceError> {
+pub(super) fn outputs(device: &Device, buffers: &[Buffer]) -> Result<Vec<Vec<u8>>, DeviceError> {
     let of_c = buffers
         .iter()
         .filter(|buffer| buffer.layout.operand == Operand::C);
@@ -187,7 +220,7 @@ fn outputs(device: &Device, buffers: &[Buffer]) -> Result<Vec<Vec<u8>>, DeviceEr
 }
 
 /// Says the address of a fault, if it has one, in terms of the nearest operand.
-fn stopped(stop: Stop, buffers: &[Buffer]) -> DeviceError {
+pub(super) fn stopped(stop: Stop, buffers: &[Buffer]) -> DeviceError {
     let place = global_address(&stop).and_then(|address| nearest(address, buffers));
     DeviceError::Stopped {
         stop: Box::new(stop),

@@ -6,6 +6,7 @@
 mod error;
 mod gpu;
 mod layout;
+mod overlap;
 mod parameters;
 
 pub use error::DeviceError;

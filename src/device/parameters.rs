@@ -6,7 +6,7 @@ use ptx_emulator::engine::tensor_map::{ElementType, Fill, Interleave, L2Promotio
 use super::error::DeviceError;
 use crate::artifact::{Operand, ParameterBlock, TensorMapSlot};
 
-/// The bytes of the block for operands at these addresses.
+/// The bytes of the block for operands, and a workspace if the kernel has one, at these addresses.
 ///
 /// # Errors
 /// [`DeviceError::Manifest`] if a slot lies outside the block, names an operand that has no address, or describes a
@@ -14,6 +14,7 @@ use crate::artifact::{Operand, ParameterBlock, TensorMapSlot};
 pub fn fill(
     block: &ParameterBlock,
     address: impl Fn(u32, Operand) -> Option<u64>,
+    workspace: Option<u64>,
 ) -> Result<Vec<u8>, DeviceError> {
     let find = |group, operand| {
         let missing = || DeviceError::Manifest(format!("group {group} has no operand {operand:?}"));
@@ -30,6 +31,9 @@ pub fn fill(
             slot.offset,
             &find(slot.group, slot.operand)?.to_le_bytes(),
         )?;
+    }
+    if let Some(address) = workspace {
+        put(&mut bytes, block.workspace_offset, &address.to_le_bytes())?;
     }
     Ok(bytes)
 }
@@ -82,6 +86,7 @@ fn padded<T: Copy, const N: usize>(values: &[T], rest: T) -> [T; N] {
 fn element(name: &str) -> Option<ElementType> {
     match name {
         "u8" => Some(ElementType::U8),
+        "u64" => Some(ElementType::U64),
         "f16" => Some(ElementType::F16),
         "bf16" => Some(ElementType::Bf16),
         "f32" => Some(ElementType::F32),

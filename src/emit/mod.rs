@@ -1,6 +1,8 @@
 //! Plan to text. Every number is a field of the plan; templates hold structure, this house formats.
 
 mod sm_100a;
+mod sm_90a;
+mod table;
 
 use crate::artifact::{Kernel, KernelEntry, ScheduleFacts, Sizes};
 use crate::plan::{Plan, TargetPlan};
@@ -30,6 +32,7 @@ pub fn kernel(plan: &Plan) -> Result<Kernel, EmitError> {
     let key = plan.set.key();
     let rendered = match &plan.kernel {
         TargetPlan::Sm100a(kernel) => sm_100a::render(plan, kernel),
+        TargetPlan::Sm90a(kernel) => sm_90a::render(plan, kernel),
     };
     let ptx = rendered.map_err(|source| EmitError {
         key: key.clone(),
@@ -50,6 +53,7 @@ pub fn function_name(key: &str) -> String {
 fn entry(plan: &Plan, key: String) -> KernelEntry {
     let (stages, tensor_memory_columns) = match &plan.kernel {
         TargetPlan::Sm100a(kernel) => (kernel.shared.stages, kernel.tensor.columns),
+        TargetPlan::Sm90a(kernel) => (kernel.shared.stages, 0),
     };
     let sizes =
         |size: fn(&crate::problem::Group) -> u32| plan.set.groups.iter().map(size).collect();
@@ -62,6 +66,7 @@ fn entry(plan: &Plan, key: String) -> KernelEntry {
         ptx_version: plan.target.ptx_version.to_owned(),
         tiles: plan.schedule.tiles.len() as u32,
         stages,
+        split_k: 1,
         tensor_memory_columns,
         sizes: Sizes {
             m: sizes(|g| g.m),

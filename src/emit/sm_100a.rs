@@ -1,14 +1,20 @@
 //! The sm_100a kernel: the template's fields, filled from the plan.
 
+mod team;
+
 use super::function_name;
+use super::table::{Bring, TileTable};
 use crate::artifact::Location;
 use crate::plan::sm_100a::constants::Constants;
-use crate::plan::sm_100a::descriptors::{Swizzle, matrix_high};
+use crate::plan::sm_100a::descriptors::{Swizzle, matrix_high, operand_high};
 use crate::plan::sm_100a::shared_memory::{SharedMap, Stage};
 use crate::plan::sm_100a::tensor_memory::TensorMemory;
-use crate::plan::sm_100a::{EPILOGUE_WARPS, Kernel, LOAD_WARP, MMA_WARP, THREADS, steps};
-use crate::plan::table::{Constant, Table};
-use crate::plan::{Plan, parameters, tiling};
+use crate::plan::sm_100a::{
+    CacheHint, Choices, EPILOGUE_WARPS, Kernel, LOAD_WARP, MMA_WARP, THREADS, steps,
+};
+use crate::plan::table::Constant;
+use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS, parameters, tiling};
+use crate::problem::Weights;
 use askama::Template;
 
 /// Named barriers of the CTA.
@@ -35,13 +41,35 @@ struct GroupedGemm<'a> {
     block_alignment: u32,
     block_in_memory: bool,
     block_space: &'static str,
-    token_map: u32,
+    weight_scale_map: u32,
+    token_scale_map: u32,
+    output_pointer: u32,
+    cluster: u32,
+    pair: bool,
+    multicast: bool,
+    side_by_side: bool,
+    weight_rows: u32,
+    mma_ctas: u32,
+    mma_rows: u32,
+    multicast_steps: u32,
+    scale_block_bytes: u32,
+    step_shift: u32,
+    leader_guard: &'static str,
+    signal: &'static str,
+    own_copy: team::Copy,
+    token_copy: team::Copy,
+    scale_copy: team::Copy,
+    commit_stage: String,
+    commit_accumulator: String,
+    early_weights: bool,
     prefetch_maps: bool,
     prefetch_next_maps: bool,
     setup_barrier: u32,
     teardown_barrier: u32,
     table: TileTable,
     constants: &'a Constants,
+    /// The constants that say where a tile's tensor maps are.
+    maps: [Constant; 2],
     shared: &'a SharedMap,
     full_to_empty: u32,
     accumulator_full_to_empty: u32,
@@ -52,12 +80,19 @@ struct GroupedGemm<'a> {
     uneven_slabs: bool,
     steps: Vec<Step<'a>>,
     k_tail: bool,
+    load_tail: bool,
     operand_high: String,
     scale_high: String,
+    subtiles: Vec<Subtile>,
+    weights_hint: Hint,
+    tokens_hint: Hint,
     output: &'a str,
     output_bytes: u32,
     packed_type: &'a str,
     chunk: u32,
+    /// Repetitions of the shape that `tcgen05.ld` reads.
+    chunk_repeats: u32,
+    chunk_registers: u32,
     low_lanes: String,
     high_lanes: String,
     token_blocks: Vec<TokenBlock>,
@@ -69,7 +104,8 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
     let uneven_slabs = matches!(kernel.constants.slabs, Constant::Column(_));
     let k_tail = tiling::has_k_tail(&plan.tilings, kernel.choices.k_block);
     let block_in_memory = plan.parameters.location == Location::Device;
-    let (shared, chunk) = (&kernel.shared, kernel.choices.chunk);
+    let (choices, shared) = (&kernel.choices, &kernel.shared);
+    let chunk = choices.chunk;
     let registers = |name: &str| {
         (0..chunk / 2)
             .map(|i| format!("%{name}{i}"))
@@ -93,21 +129,42 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
             Location::Parameter => "param",
             Location::Device => "global",
         },
-        token_map: parameters::TOKEN_MAP,
+        weight_scale_map: parameters::WEIGHT_SCALE_MAP,
+        token_scale_map: parameters::TOKEN_SCALE_MAP,
+        output_pointer: choices.maps().output_pointer(),
+        cluster: choices.cluster(),
+        pair: choices.pair,
+        multicast: choices.multicast,
+        side_by_side: choices.side_by_side() > 1,
+        weight_rows: WEIGHT_ROWS,
+        mma_ctas: choices.mma_ctas(),
+        mma_rows: WEIGHT_ROWS * choices.mma_ctas(),
+        multicast_steps: choices.steps() / 2,
+        scale_block_bytes: SCALE_BLOCK_BYTES,
+        step_shift: (STEP_K / 2).ilog2(),
+        leader_guard: if choices.pair { "@%is_leader " } else { "" },
+        signal: if choices.pair { "%signal" } else { "%full" },
+        own_copy: team::Copy::own(choices),
+        token_copy: team::Copy::tokens(choices),
+        scale_copy: team::Copy::token_scales(choices),
+        commit_stage: team::commit_stage(choices, "%slot_address"),
+        commit_accumulator: team::commit_accumulator(choices, "%accumulator_full"),
+        early_weights: plan.set.weights == Weights::Static,
         prefetch_maps: !block_in_memory,
         prefetch_next_maps: !block_in_memory
             && kernel.constants.next != Constant::Immediate(0)
-            && matches!(kernel.constants.maps, Constant::Column(_)),
+            && matches!(kernel.constants.weight_map, Constant::Column(_)),
         setup_barrier: SETUP_BARRIER,
         teardown_barrier: TEARDOWN_BARRIER,
         table: TileTable::new(&plan.table),
         constants: &kernel.constants,
+        maps: [kernel.constants.weight_map, kernel.constants.token_map],
         shared,
         full_to_empty: shared.empty - shared.full,
         accumulator_full_to_empty: shared.accumulator_empty - shared.accumulator_full,
         stage: &shared.stage,
         tensor: &kernel.tensor,
-        barriers: barriers(shared, &kernel.tensor),
+        barriers: barriers(shared, &kernel.tensor, choices),
         slabs: slabs(&shared.stage, kernel),
         uneven_slabs,
         steps: kernel
@@ -116,74 +173,23 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
             .map(|step| Step::new(step, k_tail, kernel))
             .collect(),
         k_tail,
-        operand_high: format!("{:#010x}", matrix_high(1024, Swizzle::Bytes128)),
+        load_tail: k_tail && choices.side_by_side() == 1,
+        operand_high: format!("{:#010x}", operand_high(shared.stage.span)),
         scale_high: format!("{:#010x}", matrix_high(128, Swizzle::None)),
+        subtiles: subtiles(&shared.stage),
+        weights_hint: Hint::new(choices.weights_hint, "%weights_policy"),
+        tokens_hint: Hint::new(choices.tokens_hint, "%tokens_policy"),
         output: "f16",
         output_bytes: 2,
         packed_type: "f16x2",
         chunk,
+        chunk_repeats: chunk / 8,
+        chunk_registers: chunk / 2,
         low_lanes: registers("low_lanes"),
         high_lanes: registers("high_lanes"),
         token_blocks: (0..chunk / 8).map(TokenBlock::new).collect(),
     }
     .render()
-}
-
-/// The constant table, line by line.
-struct TileTable {
-    space: &'static str,
-    load: &'static str,
-    fields: String,
-    words: usize,
-    row_bytes: u32,
-    lines: Vec<String>,
-}
-
-impl TileTable {
-    fn new(table: &Table) -> Self {
-        let (space, load) = table.space();
-        let lines = table.lines();
-        let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
-        TileTable {
-            space,
-            load,
-            fields: if names.is_empty() {
-                "nothing: all are alike".to_owned()
-            } else {
-                names.join(", ")
-            },
-            words: lines.iter().map(Vec::len).sum(),
-            row_bytes: table.row_bytes(),
-            lines: lines.iter().map(|line| words(line)).collect(),
-        }
-    }
-}
-
-fn words(line: &[u32]) -> String {
-    line.iter()
-        .map(u32::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// A tile's constant, as the instruction that brings it into a register.
-trait Bring {
-    /// From the row at hand.
-    fn bring(&self, load: &str, register: &str) -> String {
-        self.bring_from("%row", load, register)
-    }
-
-    /// From the row at an address.
-    fn bring_from(&self, row: &str, load: &str, register: &str) -> String;
-}
-
-impl Bring for Constant {
-    fn bring_from(&self, row: &str, load: &str, register: &str) -> String {
-        match self {
-            Constant::Immediate(value) => format!("mov.u32     {register}, {value};"),
-            Constant::Column(offset) => format!("{load}.u32 {register}, [{row}+{offset}];"),
-        }
-    }
 }
 
 /// A barrier to initialise.
@@ -193,7 +199,7 @@ struct Barrier {
     arrivals: u32,
 }
 
-fn barriers(shared: &SharedMap, tensor: &TensorMemory) -> Vec<Barrier> {
+fn barriers(shared: &SharedMap, tensor: &TensorMemory, choices: &Choices) -> Vec<Barrier> {
     let row = |name: &'static str, first: u32, count: u32, arrivals: u32| {
         (0..count).map(move |i| Barrier {
             name: format!("{name} {i}"),
@@ -202,7 +208,12 @@ fn barriers(shared: &SharedMap, tensor: &TensorMemory) -> Vec<Barrier> {
         })
     };
     row("stage full", shared.full, shared.stages, 1)
-        .chain(row("stage empty", shared.empty, shared.stages, 1))
+        .chain(row(
+            "stage empty",
+            shared.empty,
+            shared.stages,
+            choices.readers_of_a_stage(),
+        ))
         .chain(row(
             "accumulator full",
             shared.accumulator_full,
@@ -213,9 +224,71 @@ fn barriers(shared: &SharedMap, tensor: &TensorMemory) -> Vec<Barrier> {
             "accumulator empty",
             shared.accumulator_empty,
             tensor.accumulators,
-            EPILOGUE_WARPS,
+            EPILOGUE_WARPS * choices.mma_ctas(),
+        ))
+        .chain(row(
+            "other CTA ready",
+            shared.peer_ready,
+            u32::from(choices.pair),
+            1,
         ))
         .collect()
+}
+
+/// One sub-tile of a stage's operands: a span of the swizzle along K.
+struct Subtile {
+    index: u32,
+    /// Distance along K.
+    k_bytes: u32,
+    /// Offset of the weights in the stage.
+    weights: u32,
+}
+
+impl Subtile {
+    fn is_first(&self) -> bool {
+        self.index == 0
+    }
+}
+
+fn subtiles(stage: &Stage) -> Vec<Subtile> {
+    let subtile = |index| Subtile {
+        index,
+        k_bytes: index * stage.span,
+        weights: index * WEIGHT_ROWS * stage.span,
+    };
+    (0..stage.row_bytes / stage.span).map(subtile).collect()
+}
+
+/// A cache hint as the parts of an instruction.
+struct Hint {
+    /// The policy that `createpolicy` would make (brief, 3.1); empty if there is none.
+    policy: &'static str,
+    qualifier: &'static str,
+    operand: String,
+}
+
+impl Hint {
+    fn new(hint: CacheHint, register: &str) -> Self {
+        let policy = match hint {
+            CacheHint::Normal => "",
+            CacheHint::EvictFirst => "0x12F0000000000000",
+            CacheHint::EvictLast => "0x14F0000000000000",
+        };
+        let given = !policy.is_empty();
+        Hint {
+            policy,
+            qualifier: if given { ".L2::cache_hint" } else { "" },
+            operand: if given {
+                format!(", {register}")
+            } else {
+                String::new()
+            },
+        }
+    }
+
+    fn is_given(&self) -> bool {
+        !self.policy.is_empty()
+    }
 }
 
 /// One slab of token scales in a stage. `guard` is empty where every tile has it.

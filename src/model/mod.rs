@@ -76,6 +76,7 @@ mod track;
 pub mod workload;
 
 pub use machine::{B200, H200, Machine};
+pub use of_plan::NoModel;
 pub use price::{Parts, Price};
 pub use simulate::price;
 pub use workload::Workload;

@@ -1,102 +1,167 @@
 //! What a plan of this crate asks of the machine.
 
-use super::workload::{Kernel, Mma, Operand, Reduction, Stream, Tile, Worker, Workload};
+use super::workload::{
+    Early, Kernel, Mma, Operand, Programmatic, Reduction, Stream, Tile, Worker, Workload,
+};
 use crate::artifact::Location;
 use crate::plan::schedule::Tile as Scheduled;
 use crate::plan::tiling::{GroupTiling, TokenTile};
-use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, TargetPlan, WEIGHT_ROWS, sm_100a};
+use crate::plan::{
+    Plan, SCALE_BLOCK_BYTES, SCALE_ROWS, STEP_K, Target, TargetPlan, WEIGHT_ROWS, sm_100a,
+};
+use crate::problem::Weights;
+use std::fmt;
 
 /// Bytes of one operand row in one K = 64 step.
 const STEP_BYTES: u32 = STEP_K / 2;
 
-impl From<&Plan> for Workload {
-    fn from(plan: &Plan) -> Workload {
+/// The plan is for a target whose kernels have no model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoModel(pub Target);
+
+impl fmt::Display for NoModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no model of kernels for {}", self.0)
+    }
+}
+
+impl std::error::Error for NoModel {}
+
+impl TryFrom<&Plan> for Workload {
+    type Error = NoModel;
+
+    fn try_from(plan: &Plan) -> Result<Workload, NoModel> {
         let chunks = Chunks::new(plan);
-        let TargetPlan::Sm100a(inside) = &plan.kernel;
+        let TargetPlan::Sm100a(inside) = &plan.kernel else {
+            return Err(NoModel(plan.target));
+        };
         let tile = |scheduled: &Scheduled| tile(plan, inside, &chunks, scheduled);
-        let workers = plan.schedule.ctas.iter().map(|range| Worker {
-            tiles: plan.schedule.tiles[range.start as usize..range.end as usize]
-                .iter()
-                .map(tile)
-                .collect(),
-        });
-        Workload {
+        let rings = &inside.shared.rings;
+        let least = least_stages(inside);
+        let workers = plan
+            .schedule
+            .by_cta()
+            .zip(rings)
+            .map(|(tiles, ring)| Worker {
+                tiles: tiles.iter().map(tile).collect(),
+                extra_stages: ring.stages - least,
+            });
+        Ok(Workload {
             name: plan.set.name.clone(),
             chunks: chunks.count,
             workers: workers.collect(),
             kernel: kernel(plan, inside),
-        }
+        })
     }
 }
 
-/// What the template does: one CTA multiplies; the load warp starts before tensor memory is there, and does not wait for
-/// stages that nobody has used.
+/// What the template does: the load warp starts before tensor memory is there, and does not wait for stages that nobody
+/// has used. Two CTAs side by side are one worker.
 fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
     Kernel {
-        sms: 1,
+        sms: inside.choices.side_by_side(),
         parameter_bytes: plan.parameters.parameter_bytes(),
-        stages: inside.shared.stages,
-        accumulators: inside.tensor.accumulators,
+        stages: least_stages(inside),
+        accumulators: accumulators(inside),
         release_after: None,
         slice: inside.choices.chunk,
         unconditional_start: true,
         allocate_first: false,
         prefetch_maps: plan.parameters.location == Location::Parameter,
-        programmatic: None,
+        programmatic: Some(Programmatic {
+            early: match plan.set.weights {
+                Weights::Static => Early::Weights,
+                Weights::Dynamic => Early::Nothing,
+            },
+            beside: inside.has_room_beside(&plan.target),
+        }),
         reduction: Reduction::None,
     }
 }
 
+fn least_stages(inside: &sm_100a::Kernel) -> u32 {
+    inside
+        .shared
+        .rings
+        .iter()
+        .map(|r| r.stages)
+        .min()
+        .unwrap_or(1)
+}
+
+/// Tiles differ in how long ago their columns must have been read; the model knows one number for all.
+fn accumulators(inside: &sm_100a::Kernel) -> u32 {
+    let soonest = inside.tensor.places.iter().filter_map(|p| p.after).min();
+    soonest.unwrap_or(inside.tensor.accumulators)
+}
+
 fn tile(plan: &Plan, inside: &sm_100a::Kernel, chunks: &Chunks, scheduled: &Scheduled) -> Tile {
+    let choices = &inside.choices;
     let token_tile = &plan.token_tiles[scheduled.token_tile];
     let tiling = &plan.tilings[token_tile.tiling];
-    let weight_rows = WEIGHT_ROWS.min(tiling.n - scheduled.weight_tile * WEIGHT_ROWS);
-    let steps = inside.choices.k_block / STEP_K;
+    let tile_rows = choices.tile_rows();
+    let weight_rows = tile_rows.min(tiling.n - scheduled.weight_tile * tile_rows);
+    let (steps, slabs) = (choices.steps(), token_tile.slabs);
+    let subtiles = inside.shared.stage.row_bytes / inside.shared.stage.span;
     let weights = chunks.weights[token_tile.tiling] + scheduled.weight_tile * tiling.k_blocks;
     let tokens = chunks.tokens[scheduled.token_tile];
-    let streams = vec![
-        stream(Operand::Weights, weights, weight_rows, 1, steps, tiling),
-        stream(
-            Operand::Tokens,
-            tokens,
-            token_tile.rows,
-            token_tile.slabs,
-            steps,
-            tiling,
-        ),
-    ];
+    // A pair that does not multicast fetches its token scales twice, and each of its CTAs half of the tokens.
+    let requested_slabs = if choices.pair && !choices.multicast {
+        2 * slabs
+    } else {
+        slabs
+    };
+    let own_tokens = token_tile.rows / choices.mma_ctas();
+    let weight_slabs = weight_rows.div_ceil(SCALE_ROWS);
     Tile {
         k_blocks: tiling.k_blocks,
         steps,
         last_steps: tiling.tail_steps,
-        fill_bytes: streams.iter().map(|s| s.bytes).sum(),
-        streams,
-        copies: 3 + token_tile.slabs,
+        fill_bytes: steps * step_bytes(weight_rows.min(WEIGHT_ROWS) + own_tokens, 1 + slabs),
+        streams: vec![
+            stream(
+                Operand::Weights,
+                weights,
+                step_bytes(weight_rows, weight_slabs),
+                steps,
+                tiling,
+            ),
+            stream(
+                Operand::Tokens,
+                tokens,
+                step_bytes(token_tile.rows, requested_slabs),
+                steps,
+                tiling,
+            ),
+        ],
+        copies: 2 * subtiles + 1 + slabs,
         mma: Mma {
-            rows: WEIGHT_ROWS,
-            // The epilogue reads whole chunks.
+            rows: WEIGHT_ROWS * choices.mma_ctas(),
             columns: token_tile.width,
-            ctas: 1,
+            ctas: choices.mma_ctas(),
         },
         mmas: 1,
-        scale_copies: 1 + token_tile.slabs,
+        scale_copies: 1 + slabs,
         // The epilogue reads whole chunks.
-        columns: token_tile.rows.next_multiple_of(inside.choices.chunk),
+        columns: token_tile.rows.next_multiple_of(choices.chunk),
         store_bytes: token_tile.rows * weight_rows * plan.set.output.bytes() as u32,
         sum: None,
     }
 }
 
-/// Rows that do not exist are not fetched; slabs of scales are whole.
+/// Bytes of so many operand rows and slabs of scales in one K = 64 step. Rows that do not exist are not fetched; slabs
+/// are whole.
+fn step_bytes(rows: u32, slabs: u32) -> u32 {
+    rows * STEP_BYTES + slabs * SCALE_BLOCK_BYTES
+}
+
 fn stream(
     operand: Operand,
     first_chunk: u32,
-    rows: u32,
-    slabs: u32,
+    step: u32,
     steps: u32,
     tiling: &GroupTiling,
 ) -> Stream {
-    let step = rows * STEP_BYTES + slabs * SCALE_BLOCK_BYTES;
     Stream {
         operand,
         first_chunk,

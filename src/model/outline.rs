@@ -81,6 +81,7 @@ impl Outline {
                 .iter()
                 .map(|places| Worker {
                     tiles: tiles(places),
+                    extra_stages: 0,
                 })
                 .collect(),
             kernel: self.kernel.clone(),

@@ -94,6 +94,8 @@ pub(super) struct Track<'a> {
     tensor: f64,
     epilogue: f64,
     stage_free: Vec<f64>,
+    /// K blocks that are loaded before the load warp waits for anything.
+    first_ring: u32,
     accumulator_free: Vec<f64>,
     pub multiplied: f64,
     waited_loads: f64,
@@ -121,6 +123,8 @@ impl<'a> Track<'a> {
             load_warp = load_warp.max(dependency);
         }
         lane.add(Activity::Prologue, start, load_warp);
+        let stages = (kernel.stages + worker.extra_stages).max(1);
+        let first_blocks = worker.tiles.first().map_or(0, |t| t.k_blocks);
         Track {
             lane,
             end: load_warp,
@@ -142,7 +146,8 @@ impl<'a> Track<'a> {
             token_port: 0.0,
             tensor: start + rates.until_mma,
             epilogue: 0.0,
-            stage_free: vec![load_warp; kernel.stages.max(1) as usize],
+            stage_free: vec![load_warp; stages as usize],
+            first_ring: stages.min(first_blocks),
             accumulator_free: vec![0.0; kernel.accumulators.max(1) as usize],
             multiplied: 0.0,
             waited_loads: 0.0,
@@ -200,7 +205,7 @@ impl<'a> Track<'a> {
 
     /// Issues the loads of a K block; returns when all of it is in shared memory.
     fn load(&mut self, tile: &Tile, rates: &Rates, memory: &mut Memory) -> f64 {
-        let first_ring = self.issued < self.kernel.stages;
+        let first_ring = self.issued < self.first_ring;
         let mut now = self.load_warp.max(self.stage_free[self.stage()]);
         if !(first_ring && self.kernel.unconditional_start) {
             now += rates.barrier;
@@ -228,7 +233,7 @@ impl<'a> Track<'a> {
         let full = self.fill(tile, weights, tokens, early, rates);
         self.load_warp = now + f64::from(tile.copies) * rates.copy_issue;
         // The load warp waits for the previous kernel once it has filled the ring with early weights.
-        if self.issued + 1 == self.kernel.stages {
+        if self.issued + 1 == self.first_ring {
             self.load_warp = self.load_warp.max(self.dependency);
         }
         self.lane.add(Activity::Load, now, full);
@@ -253,7 +258,7 @@ impl<'a> Track<'a> {
         let of_weights: u32 = weight_streams.map(|s| s.bytes_of(self.k_block, tile)).sum();
         let of_weights = f64::from(of_weights) / f64::from(self.kernel.sms);
         if self.issued == 0 {
-            let ring = f64::from(self.kernel.stages.min(tile.k_blocks));
+            let ring = f64::from(self.first_ring);
             self.token_port = weights + ring * of_weights * rates.fill_us_per_byte;
         }
         self.port = weights.max(self.port) + of_weights * rates.fill_us_per_byte;

@@ -23,6 +23,8 @@ pub struct Workload {
 pub struct Worker {
     /// The tiles.
     pub tiles: Vec<Tile>,
+    /// Stages that its ring has beyond those that all rings have.
+    pub extra_stages: u32,
 }
 
 /// One tile of one output, or a share of its sum over K.
@@ -94,7 +96,7 @@ pub struct Kernel {
     pub sms: u32,
     /// Bytes of kernel parameters.
     pub parameter_bytes: u32,
-    /// Stages of the ring.
+    /// Stages of the smallest ring.
     pub stages: u32,
     /// Accumulators.
     pub accumulators: u32,

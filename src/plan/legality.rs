@@ -1,7 +1,12 @@
 //! The rules a plan must keep, by name.
 
+use super::Target;
+use super::tiling::Widths;
 use crate::problem::Set;
 use std::fmt;
+
+/// Most columns of one tensor-core operation, and rows of a tensor map's box.
+const MAX_WIDTH: u32 = 256;
 
 /// A rule that choices can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +15,14 @@ pub enum Rule {
     SharedMemory,
     /// Accumulators and one K block's scales must fit the columns of tensor memory.
     TensorMemory,
+    /// Token tiles are 16 to 256 wide, in steps of 16, and start at multiples of the target's step.
+    TokenWidth,
+    /// A K block is as long as one of the target's shared-memory layouts is wide.
+    KBlock,
+    /// The epilogue takes 16, 32 or 64 columns at a time.
+    Chunk,
+    /// Two CTAs that multicast token scales to each other take half of a K block's steps each.
+    Multicast,
     /// Scale arrays are addressed with 32-bit byte offsets.
     ScaleBytes,
     /// Tensor-map coordinates are signed 32-bit numbers.
@@ -22,6 +35,10 @@ impl Rule {
         match self {
             Rule::SharedMemory => "shared-memory",
             Rule::TensorMemory => "tensor-memory",
+            Rule::TokenWidth => "token-width",
+            Rule::KBlock => "k-block",
+            Rule::Chunk => "chunk",
+            Rule::Multicast => "multicast",
             Rule::ScaleBytes => "scale-bytes",
             Rule::Coordinates => "coordinates",
         }
@@ -32,6 +49,12 @@ impl Rule {
             Rule::SharedMemory | Rule::TensorMemory => {
                 "choose narrower token tiles or fewer accumulators"
             }
+            Rule::TokenWidth => {
+                "choose a multiple of 16, or of the target's step where a group has several token tiles"
+            }
+            Rule::KBlock => "choose 128, 256 or 512",
+            Rule::Chunk => "choose 16, 32 or 64",
+            Rule::Multicast => "choose a K block of 128 or more, or no multicast",
             Rule::ScaleBytes | Rule::Coordinates => {
                 "split the group into several groups of fewer rows"
             }
@@ -86,4 +109,34 @@ pub(super) fn check_sizes(set: &Set) -> Result<(), Illegal> {
         }
     }
     Ok(())
+}
+
+/// Widths for which tiles start where token scales can be addressed.
+pub(super) fn check_widths(set: &Set, widths: &Widths, target: &Target) -> Result<(), Illegal> {
+    let refuse = |detail| Err(Illegal::new(Rule::TokenWidth, detail));
+    let grain = target.token_grain;
+    match widths {
+        Widths::UpTo(most) if *most < target.token_start_step || *most > MAX_WIDTH => {
+            refuse(format!("token tiles of up to {most}"))
+        }
+        Widths::UpTo(_) => Ok(()),
+        Widths::Each(widths) if widths.len() != set.groups.len() => {
+            let (given, groups) = (widths.len(), set.groups.len());
+            refuse(format!("{given} widths for {groups} groups"))
+        }
+        Widths::Each(widths) => {
+            for (index, (group, &width)) in set.groups.iter().zip(widths).enumerate() {
+                let m = group.m;
+                let grain = if m > width {
+                    target.token_start_step
+                } else {
+                    grain
+                };
+                if m > 0 && (width == 0 || width > MAX_WIDTH || width % grain != 0) {
+                    return refuse(format!("group {index} of {m} tokens in tiles of {width}"));
+                }
+            }
+            Ok(())
+        }
+    }
 }

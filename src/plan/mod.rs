@@ -5,13 +5,14 @@
 //!
 //! What all targets share is in this module: how outputs are cut into tiles, who computes which, the constant tables, the
 //! parameter block. Each target has a module of its own for its choices, its memories and the planning itself; see
-//! [`sm_100a::plan`].
+//! [`sm_100a::plan`] and [`sm_90a::plan`].
 
 mod legality;
 pub mod parameters;
 mod print;
 pub mod schedule;
 pub mod sm_100a;
+pub mod sm_90a;
 pub mod table;
 pub mod target;
 pub mod tiling;
@@ -62,4 +63,6 @@ pub struct Plan {
 pub enum TargetPlan {
     /// Blackwell: tensor memory and block-scaled MMAs.
     Sm100a(sm_100a::Kernel),
+    /// Hopper: FP4 dequantised to f16, accumulators in registers.
+    Sm90a(sm_90a::Kernel),
 }

@@ -7,12 +7,14 @@ use std::fmt;
 impl Plan {
     /// The plan in one line.
     pub fn summary(&self) -> String {
-        let TargetPlan::Sm100a(kernel) = &self.kernel;
+        let inside = match &self.kernel {
+            TargetPlan::Sm100a(kernel) => kernel.summary(),
+            TargetPlan::Sm90a(kernel) => kernel.summary(),
+        };
         format!(
-            "tiles: {}, CTAs: {}, {}",
+            "tiles: {}, CTAs: {}, {inside}",
             self.schedule.tiles.len(),
             self.schedule.ctas.len(),
-            kernel.summary()
         )
     }
 }
@@ -25,6 +27,7 @@ impl fmt::Display for Plan {
         self.print_schedule(f)?;
         match &self.kernel {
             TargetPlan::Sm100a(kernel) => kernel.print_memories(f)?,
+            TargetPlan::Sm90a(kernel) => kernel.print_memories(f)?,
         }
         self.print_launch(f)
     }

@@ -1,6 +1,8 @@
 //! Which CTA computes which tiles, in which order. Static: the kernel reads it from a constant table.
 
 use super::tiling::{GroupTiling, TokenTile};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 
 /// One tile of one output.
@@ -8,8 +10,25 @@ use std::ops::Range;
 pub struct Tile {
     /// Index into the list of token tiles.
     pub token_tile: usize,
-    /// Index of the 128 weight rows in the group.
+    /// Index of the tile's weight rows in the group.
     pub weight_tile: u32,
+}
+
+/// How tiles are dealt out to CTAs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Runs of equal length from one list: groups, then weight tiles, then token tiles.
+    Runs,
+    /// All token tiles of a weight tile go to one CTA; the heaviest such column first, to the CTA that has least.
+    Columns,
+    /// The heaviest tile first, to the CTA that has least; but to one that has the same weight tile already where that
+    /// delays nobody.
+    Balanced,
+}
+
+impl Order {
+    /// Every order.
+    pub const ALL: [Order; 3] = [Order::Runs, Order::Columns, Order::Balanced];
 }
 
 /// All tiles, CTA by CTA.
@@ -17,36 +36,295 @@ pub struct Tile {
 pub struct Schedule {
     /// The tiles in the order in which CTAs take them.
     pub tiles: Vec<Tile>,
-    /// The range of `tiles` of each CTA.
+    /// The range of `tiles` of each CTA, or of each two CTAs that stand side by side.
     pub ctas: Vec<Range<u32>>,
 }
 
-/// Cuts the list of tiles into runs of equal length. The list runs over groups, then weight tiles, then token tiles,
-/// so that a CTA stays in its group and on its weight rows as long as it can.
-pub fn schedule(tilings: &[GroupTiling], token_tiles: &[TokenTile], ctas: u32) -> Schedule {
-    let mut tiles = Vec::new();
-    for (index, tiling) in tilings.iter().enumerate() {
-        let of_group = || {
-            token_tiles
-                .iter()
-                .enumerate()
-                .filter(move |(_, t)| t.tiling == index)
-                .map(|(i, _)| i)
+impl Schedule {
+    /// The tiles of each CTA.
+    pub fn by_cta(&self) -> impl Iterator<Item = &[Tile]> {
+        let tiles = |range: &Range<u32>| &self.tiles[range.start as usize..range.end as usize];
+        self.ctas.iter().map(tiles)
+    }
+
+    fn of(mut assigned: Vec<Vec<Tile>>) -> Self {
+        assigned.retain(|tiles| !tiles.is_empty());
+        let mut start = 0;
+        let range = |tiles: &Vec<Tile>| {
+            let end = start + tiles.len() as u32;
+            std::mem::replace(&mut start, end)..end
         };
-        for weight_tile in 0..tiling.weight_tiles {
-            tiles.extend(of_group().map(|token_tile| Tile {
-                token_tile,
-                weight_tile,
-            }));
+        let ctas = assigned.iter().map(range).collect();
+        Schedule {
+            tiles: assigned.concat(),
+            ctas,
         }
     }
-    let ctas = split(tiles.len() as u32, ctas);
-    Schedule { tiles, ctas }
 }
 
-/// Splits `0..tiles` into at most `ctas` non-empty runs whose lengths differ by at most one.
-fn split(tiles: u32, ctas: u32) -> Vec<Range<u32>> {
-    let ctas = ctas.min(tiles);
-    let bound = |cta: u32| (u64::from(cta) * u64::from(tiles) / u64::from(ctas)) as u32;
-    (0..ctas).map(|cta| bound(cta)..bound(cta + 1)).collect()
+/// Deals the tiles out to at most `ctas` CTAs. None is left without work.
+pub fn schedule(
+    tilings: &[GroupTiling],
+    token_tiles: &[TokenTile],
+    order: Order,
+    ctas: u32,
+    cost: &dyn Fn(Tile) -> u64,
+) -> Schedule {
+    let columns = columns(tilings, token_tiles);
+    let ctas = ctas as usize;
+    Schedule::of(match order {
+        Order::Runs => runs(&columns.concat(), ctas),
+        Order::Columns => {
+            let jobs = columns.into_iter().enumerate().collect();
+            Deal::new(ctas, None).all(jobs, cost)
+        }
+        Order::Balanced => {
+            let of_column = |(column, tiles): (usize, Vec<Tile>)| {
+                tiles.into_iter().map(move |tile| (column, vec![tile]))
+            };
+            let jobs: Vec<_> = columns
+                .into_iter()
+                .enumerate()
+                .flat_map(of_column)
+                .collect();
+            let spread = Deal::new(ctas, None).all(jobs.clone(), cost);
+            let budget = makespan(&spread, cost);
+            let kept = Deal::new(ctas, Some(budget)).all(jobs, cost);
+            if makespan(&kept, cost) > budget {
+                spread
+            } else {
+                kept
+            }
+        }
+    })
+}
+
+/// For each weight tile of each group, the tiles that need it.
+fn columns(tilings: &[GroupTiling], token_tiles: &[TokenTile]) -> Vec<Vec<Tile>> {
+    let of_group = |(index, tiling): (usize, &GroupTiling)| {
+        let token_tiles = token_tiles.iter().enumerate();
+        let token_tiles: Vec<_> = token_tiles
+            .filter(|(_, t)| t.tiling == index)
+            .map(|(token_tile, _)| token_tile)
+            .collect();
+        let tile = |&token_tile: &usize, weight_tile| Tile {
+            token_tile,
+            weight_tile,
+        };
+        let column = |weight_tile| token_tiles.iter().map(|t| tile(t, weight_tile)).collect();
+        (0..tiling.weight_tiles).map(column).collect::<Vec<_>>()
+    };
+    tilings.iter().enumerate().flat_map(of_group).collect()
+}
+
+/// Cuts a list into at most `ctas` runs whose lengths differ by at most one.
+fn runs(tiles: &[Tile], ctas: usize) -> Vec<Vec<Tile>> {
+    let ctas = ctas.min(tiles.len());
+    let bound = |cta: usize| cta * tiles.len() / ctas;
+    let run = |cta| tiles[bound(cta)..bound(cta + 1)].to_vec();
+    (0..ctas).map(run).collect()
+}
+
+fn makespan(assigned: &[Vec<Tile>], cost: &dyn Fn(Tile) -> u64) -> u64 {
+    let load = |tiles: &Vec<Tile>| tiles.iter().map(|&t| cost(t)).sum();
+    assigned.iter().map(load).max().unwrap_or(0)
+}
+
+/// Jobs dealt out one after the other, the heaviest first. A job is some tiles of one column.
+struct Deal {
+    ctas: usize,
+    /// Up to this load a CTA takes jobs of columns that it has already.
+    budget: Option<u64>,
+    /// CTAs by load; entries that no longer hold stay behind.
+    least: BinaryHeap<Reverse<(u64, usize)>>,
+    loads: Vec<u64>,
+    /// The CTA that had a column's last job.
+    homes: HashMap<usize, usize>,
+    /// For each CTA its jobs, those of a column together.
+    assigned: Vec<Vec<(usize, Vec<Tile>)>>,
+}
+
+impl Deal {
+    fn new(ctas: usize, budget: Option<u64>) -> Self {
+        Deal {
+            ctas,
+            budget,
+            least: BinaryHeap::new(),
+            loads: Vec::new(),
+            homes: HashMap::new(),
+            assigned: Vec::new(),
+        }
+    }
+
+    /// Every job to the CTA that has least, or within the budget to its column's home. The CTAs with most work come first.
+    fn all(mut self, jobs: Vec<(usize, Vec<Tile>)>, cost: &dyn Fn(Tile) -> u64) -> Vec<Vec<Tile>> {
+        let ctas = self.ctas.min(jobs.len());
+        self.least = (0..ctas).map(|cta| Reverse((0, cta))).collect();
+        self.loads = vec![0; ctas];
+        self.assigned = vec![Vec::new(); ctas];
+        let job_cost = |tiles: &[Tile]| tiles.iter().map(|&t| cost(t)).sum::<u64>();
+        let mut jobs: Vec<_> = jobs
+            .into_iter()
+            .map(|job| (job_cost(&job.1), job))
+            .collect();
+        jobs.sort_by_key(|(cost, _)| Reverse(*cost));
+        for (cost, (column, tiles)) in jobs {
+            self.deal(column, tiles, cost);
+        }
+        let mut order: Vec<usize> = (0..ctas).collect();
+        order.sort_by_key(|&cta| Reverse(self.loads[cta]));
+        let tiles = |cta: usize| {
+            self.assigned[cta]
+                .iter()
+                .flat_map(|(_, tiles)| tiles)
+                .copied()
+        };
+        order.into_iter().map(|cta| tiles(cta).collect()).collect()
+    }
+
+    fn deal(&mut self, column: usize, tiles: Vec<Tile>, cost: u64) {
+        let home = self.homes.get(&column).copied();
+        let fits = |&cta: &usize| self.budget.is_some_and(|b| self.loads[cta] + cost <= b);
+        let cta = match home.filter(fits) {
+            Some(cta) => cta,
+            None => self.least(),
+        };
+        self.loads[cta] += cost;
+        self.least.push(Reverse((self.loads[cta], cta)));
+        self.homes.insert(column, cta);
+        let jobs = &mut self.assigned[cta];
+        match jobs.iter_mut().find(|(of, _)| *of == column) {
+            Some((_, with)) => with.extend(tiles),
+            None => jobs.push((column, tiles)),
+        }
+    }
+
+    fn least(&mut self) -> usize {
+        loop {
+            match self.least.pop() {
+                Some(Reverse((load, cta))) if load == self.loads[cta] => return cta,
+                Some(_) => {}
+                None => unreachable!("every CTA has an entry with its load"),
+            }
+        }
+    }
+}
+
+/// Gives every tile to a CTA so that the most loaded one has as little as first-fit can manage (MULTIFIT: first fit of the
+/// tiles, costliest first, under the least load for which `ctas` CTAs are enough). For tiles of unequal cost; each CTA
+/// takes its costliest tile first.
+pub fn balanced(
+    tilings: &[GroupTiling],
+    token_tiles: &[TokenTile],
+    ctas: u32,
+    cost: impl Fn(&Tile) -> u64,
+) -> Schedule {
+    let one_by_one = columns(tilings, token_tiles).concat();
+    let mut tiles: Vec<(u64, Tile)> = one_by_one.iter().map(|t| (cost(t), *t)).collect();
+    tiles.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
+    let total: u64 = tiles.iter().map(|(cost, _)| cost).sum();
+    let largest = tiles.first().map_or(0, |(cost, _)| *cost);
+    let ctas = ctas.max(1) as usize;
+    let mut low = largest.max(total.div_ceil(ctas as u64));
+    // Twice the bound is always enough: then all bins but one are more than half full.
+    let mut high = 2 * low;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if first_fit(&tiles, middle).len() <= ctas {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Schedule::of(first_fit(&tiles, high))
+}
+
+/// Puts each tile into the first bin that it does not overfill.
+fn first_fit(tiles: &[(u64, Tile)], capacity: u64) -> Vec<Vec<Tile>> {
+    let mut bins: Vec<(u64, Vec<Tile>)> = Vec::new();
+    for (cost, tile) in tiles {
+        match bins.iter_mut().find(|(load, _)| load + cost <= capacity) {
+            Some((load, bin)) => {
+                *load += cost;
+                bin.push(*tile);
+            }
+            None => bins.push((*cost, vec![*tile])),
+        }
+    }
+    bins.into_iter().map(|(_, bin)| bin).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::target::SM_100A;
+    use crate::plan::tiling::{self, Widths};
+    use crate::problem::{Group, OutputType, Set, Weights};
+
+    /// Loads of the CTAs when `m` by 512 by 256 is dealt out, a tile costing its tokens.
+    fn loads(m: &[u32], width: u32, order: Order, ctas: u32) -> Vec<u64> {
+        let groups = m.iter().map(|&m| Group { m, n: 512, k: 256 }).collect();
+        let set = Set {
+            name: "deal".into(),
+            groups,
+            output: OutputType::F16,
+            weights: Weights::Dynamic,
+        };
+        let (tilings, token_tiles) = tiling::tile(
+            &set,
+            256,
+            &Widths::Each(vec![width; m.len()]),
+            &SM_100A,
+            128,
+        );
+        let cost = |tile: Tile| u64::from(token_tiles[tile.token_tile].rows);
+        let schedule = schedule(&tilings, &token_tiles, order, ctas, &cost);
+        assert_eq!(
+            schedule.tiles.len() as u32,
+            schedule.ctas.last().unwrap().end
+        );
+        let load = |tiles: &[Tile]| tiles.iter().map(|&t| cost(t)).sum();
+        schedule.by_cta().map(load).collect()
+    }
+
+    #[test]
+    fn heavy_tiles_meet_light_ones() {
+        assert_eq!(loads(&[64, 192], 256, Order::Balanced, 4), [256; 4]);
+        assert_eq!(loads(&[64, 192], 256, Order::Runs, 4), [128, 128, 384, 384]);
+    }
+
+    #[test]
+    fn columns_stay_whole_and_balanced_tiles_do_not_have_to() {
+        // Four columns of 192 + 64 tokens on three CTAs.
+        assert_eq!(loads(&[256], 192, Order::Columns, 3), [512, 256, 256]);
+        assert_eq!(loads(&[256], 192, Order::Balanced, 3), [384, 384, 256]);
+    }
+
+    #[test]
+    fn no_cta_is_left_without_work() {
+        for order in Order::ALL {
+            assert_eq!(loads(&[16], 16, order, 148), [16; 4]);
+        }
+    }
+
+    #[test]
+    fn a_balanced_cta_keeps_its_weights_where_that_delays_nobody() {
+        let groups = vec![Group {
+            m: 128,
+            n: 512,
+            k: 256,
+        }];
+        let set = Set {
+            name: "keep".into(),
+            groups,
+            output: OutputType::F16,
+            weights: Weights::Dynamic,
+        };
+        let (tilings, token_tiles) =
+            tiling::tile(&set, 256, &Widths::Each(vec![64]), &SM_100A, 128);
+        let schedule = schedule(&tilings, &token_tiles, Order::Balanced, 4, &|_| 1);
+        for tiles in schedule.by_cta() {
+            assert_eq!(tiles[0].weight_tile, tiles[1].weight_tile);
+        }
+    }
 }

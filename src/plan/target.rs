@@ -23,6 +23,19 @@ pub struct Target {
     /// columns. Until silicon says otherwise the step is 64: M = 320 becomes 192 + 128, and 160 + 160 with a step of 32,
     /// which the emulator runs as well.
     pub token_start_step: u32,
+    /// Token tiles are this many rows wide, or a multiple: the grain of the tensor core's N side.
+    pub token_grain: u32,
+    /// Which kernels it runs.
+    pub family: Family,
+}
+
+/// The kinds of kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Block-scaled FP4 MMAs from shared memory into tensor memory.
+    Blackwell,
+    /// f16 MMAs from registers and shared memory into registers: FP4 is dequantised on the way.
+    Hopper,
 }
 
 /// Blackwell, B200.
@@ -32,6 +45,8 @@ pub const SM_100A: Target = Target {
     sms: 148,
     shared_bytes: 232_448,
     token_start_step: 64,
+    token_grain: 16,
+    family: Family::Blackwell,
 };
 
 /// Blackwell Ultra, B300. The same kernels; `scale_vec::4X` needs `.version` 8.8 there.
@@ -41,8 +56,20 @@ pub const SM_103A: Target = Target {
     ..SM_100A
 };
 
+/// Hopper, H100 and H200. `.version` 8.1 is the first with parameters of more than 4 KB, 8.3 the first with the fence that
+/// tensor maps in device memory need.
+pub const SM_90A: Target = Target {
+    name: "sm_90a",
+    ptx_version: "8.3",
+    sms: 132,
+    shared_bytes: 232_448,
+    token_start_step: 8,
+    token_grain: 8,
+    family: Family::Hopper,
+};
+
 /// Every target that can be asked for.
-pub const TARGETS: [Target; 2] = [SM_100A, SM_103A];
+pub const TARGETS: [Target; 3] = [SM_100A, SM_103A, SM_90A];
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -244,6 +244,14 @@ fn check_slots(entry: &KernelEntry) -> Result<(), String> {
     let maps = maps.map(|slot| (slot.offset, 128, 64, slot.group, slot.operand));
     let pointers = block.pointers.iter();
     let pointers = pointers.map(|slot| (slot.offset, 8, 8, slot.group, slot.operand));
+    if block.workspace_bytes > 0 {
+        let offset = block.workspace_offset;
+        if !offset.is_multiple_of(8) || u64::from(offset) + 8 > u64::from(block.bytes) {
+            return Err(format!(
+                "the address of its workspace, at offset {offset}, is not in its parameter block"
+            ));
+        }
+    }
     let mut places = vec![0; entry.sizes.m.len() * OPERANDS];
     for (offset, bytes, alignment, group, operand) in maps.chain(pointers) {
         if offset % alignment != 0 || u64::from(offset) + bytes > u64::from(block.bytes) {

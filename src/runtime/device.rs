@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::{CUcontext, CUdevice, CUdevice_attribute, CUresult, CUstreamCaptureMode};
 
+use super::checks;
 use super::driver::{CallError, Driver};
 use super::error::Error;
 
@@ -87,6 +88,11 @@ impl Device {
     /// Whether this is the project's own emulation, whose times say nothing about a GPU.
     pub fn is_emulated(&self) -> bool {
         self.driver().is_emulated()
+    }
+
+    /// Whether code for this target, such as `sm_90a`, runs on the device.
+    pub fn runs(&self, target: &str) -> bool {
+        checks::runs_on(target, self.properties().capability)
     }
 
     /// Makes the device's context the calling thread's. A thread that has none pays some hundred nanoseconds more for

@@ -12,6 +12,7 @@ use super::driver::{CallError, Driver};
 use super::error::Error;
 use super::kernel::Kernel;
 use super::launch::Launch;
+use super::memory::Buffer;
 use super::stream::Stream;
 use super::table::{Table, is_capturing};
 
@@ -23,6 +24,8 @@ pub struct Graph {
     exec: Exec,
     /// The table that replays read, where the kernel has one, behind those that earlier replays may still be reading.
     tables: Vec<Arc<Table>>,
+    /// Those of the launches that it was recorded from and updated to, each once.
+    workspaces: Vec<Arc<Buffer>>,
     /// Keeps the node's handle valid.
     _recorded: Recorded,
 }
@@ -63,6 +66,7 @@ impl Graph {
             kernel,
             exec,
             tables: Vec::from_iter(table),
+            workspaces: Vec::from_iter(launch.workspace()),
             _recorded: recorded,
         })
     }
@@ -81,6 +85,11 @@ impl Graph {
         unsafe { node.set(self.exec.raw, launch, table.as_deref())? };
         self.tables.retain(|table| !table.is_idle());
         self.tables.extend(table);
+        // Replays in flight may still use the ones before.
+        let known = |memory: &Arc<Buffer>| self.workspaces.iter().any(|w| Arc::ptr_eq(w, memory));
+        if let Some(memory) = launch.workspace().filter(|memory| !known(memory)) {
+            self.workspaces.push(memory);
+        }
         Ok(())
     }
 

@@ -110,6 +110,11 @@ impl Kernel {
         self.loaded.programmatic
     }
 
+    /// Whether its launches need memory of their own to work in, which [`Launch::bind`] allocates the first time.
+    pub fn has_workspace(&self) -> bool {
+        self.loaded.entry.parameters.workspace_bytes > 0
+    }
+
     /// Whether the set has so many groups (more than 117 with tokens) that the addresses are not a parameter of the
     /// kernel but a table in device memory. A launch allocates up to eight of them, as needed, writes one only if an
     /// address has changed, and waits, when it is dropped, for the work that reads them.

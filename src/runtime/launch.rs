@@ -13,14 +13,18 @@ use super::block::{Block, Outputs};
 use super::driver::CallError;
 use super::error::Error;
 use super::kernel::Kernel;
+use super::memory::Buffer;
 use super::pointers::Pointers;
 use super::stream::Stream;
 use super::table::{Table, Tables};
+use super::workspace::Workspace;
 use crate::artifact::Location;
 
 /// A launch that owns its parameter block. One thread at a time uses it; clones and other launches of the kernel are
 /// independent of it. Dropping it waits for nothing, but for the tables of large sets, see [`Kernel::uses_table`].
-#[derive(Clone)]
+///
+/// Where the kernel [has a workspace](Kernel::has_workspace), the launch owns that too: its uses, those in graphs included,
+/// must follow each other in one stream or by events, and a clone has to be bound before it is used.
 pub struct Launch {
     kernel: Kernel,
     block: Block,
@@ -29,6 +33,8 @@ pub struct Launch {
     bound: bool,
     /// Where the block is not a parameter of the kernel.
     tables: Option<Tables>,
+    /// Where the kernel has one.
+    workspace: Option<Workspace>,
 }
 
 /// Cluster shape, if there is a cluster, then programmatic dependence, which counts only if it is on.
@@ -60,6 +66,7 @@ impl Launch {
                 Location::Parameter => None,
                 Location::Device => Some(Tables::new(loaded.entry.parameters.bytes)),
             },
+            workspace: Workspace::new(&loaded.entry.parameters),
         }
     }
 
@@ -73,10 +80,14 @@ impl Launch {
     ///
     /// # Errors
     /// [`Error::Groups`], [`Error::Null`], [`Error::Misaligned`], [`Error::SameOutput`]; [`Error::Call`] only where
-    /// [`Kernel::replaced_maps`] is not zero.
+    /// [`Kernel::replaced_maps`] is not zero, or the first time where the kernel [has a
+    /// workspace](Kernel::has_workspace).
     #[inline]
     pub fn bind(&mut self, pointers: &[Pointers]) -> Result<(), Error> {
         self.bound = false;
+        if let Some(workspace) = &mut self.workspace {
+            workspace.prepare(self.kernel.device(), &mut self.block)?;
+        }
         if self.tables.is_some() {
             return self.bind_table(pointers);
         }
@@ -160,6 +171,11 @@ impl Launch {
         let device = self.kernel.device();
         let keep = |tables: &Tables| tables.keep(device, &self.block);
         self.tables.as_ref().map(keep).transpose()
+    }
+
+    /// The workspace, for graphs that refer to it; none where the kernel has none.
+    pub(super) fn workspace(&self) -> Option<Arc<Buffer>> {
+        self.workspace.as_ref().and_then(Workspace::memory)
     }
 
     /// The kernel's parameter, where the driver reads it: the block, or the address of a table.
@@ -306,6 +322,20 @@ impl Attributes {
     #[inline]
     fn count(&self) -> u32 {
         self.clusters + u32::from(self.programmatic)
+    }
+}
+
+impl Clone for Launch {
+    fn clone(&self) -> Self {
+        Launch {
+            kernel: self.kernel.clone(),
+            block: self.block.clone(),
+            outputs: self.outputs.clone(),
+            attributes: self.attributes,
+            bound: self.bound && self.workspace.is_none(),
+            tables: self.tables.clone(),
+            workspace: Workspace::new(&self.kernel.loaded.entry.parameters),
+        }
     }
 }
 

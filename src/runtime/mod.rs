@@ -50,6 +50,7 @@ mod pointers;
 mod stream;
 mod table;
 mod tensor_map;
+mod workspace;
 
 pub use checks::Notice;
 pub use device::{Device, Properties};

@@ -72,6 +72,7 @@ impl<'a> Fields<'a> {
             "u8" => CU_TENSOR_MAP_DATA_TYPE_UINT8,
             "u16" => CU_TENSOR_MAP_DATA_TYPE_UINT16,
             "u32" => CU_TENSOR_MAP_DATA_TYPE_UINT32,
+            "u64" => CU_TENSOR_MAP_DATA_TYPE_UINT64,
             "f16" => CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
             "bf16" => CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
             "f32" => CU_TENSOR_MAP_DATA_TYPE_FLOAT32,

@@ -9,7 +9,7 @@ pub use mutants::{Finding, MutantVerdict, try_mutant, try_mutants};
 use crate::artifact::Kernel;
 use crate::device::{DeviceError, Emulated, GroupBuffers, Schedule};
 use crate::problem::Set;
-use crate::verify::{Data, GroupInputs, SetVerdict, VerifyError, check_group, draw};
+use crate::verify::{Data, GroupInputs, SetVerdict, Summation, VerifyError, check_group, draw};
 
 /// Draws the inputs of every group of a set.
 ///
@@ -25,7 +25,8 @@ pub fn inputs(set: &Set, seed: u64, data: Data) -> Result<Vec<GroupInputs>, Veri
     set.groups.iter().enumerate().map(draw).collect()
 }
 
-/// Runs a kernel and returns C of every group.
+/// Runs a kernel and returns C of every group. A kernel made for programmatic dependent launch runs twice, behind a launch
+/// that writes its tokens and each time as early as it may.
 ///
 /// # Errors
 /// If the kernel cannot be loaded, or does something that no correct kernel does.
@@ -34,21 +35,63 @@ pub fn execute(
     inputs: &[GroupInputs],
     schedule: Schedule,
 ) -> Result<Vec<Vec<u8>>, DeviceError> {
-    let buffers: Vec<_> = inputs.iter().map(borrow).collect();
-    Emulated::load(kernel)?.run(&buffers, schedule)
+    execute_as(kernel, inputs, schedule, is_programmatic(kernel))
 }
 
-/// Holds every element of C to the exact reference.
+/// Whether a kernel is made for programmatic dependent launch.
+fn is_programmatic(kernel: &Kernel) -> bool {
+    kernel.ptx.contains("griddepcontrol.wait")
+}
+
+/// Runs a kernel as a programmatic launch or as an ordinary one, whatever it is made for.
+fn execute_as(
+    kernel: &Kernel,
+    inputs: &[GroupInputs],
+    schedule: Schedule,
+    programmatic: bool,
+) -> Result<Vec<Vec<u8>>, DeviceError> {
+    let buffers: Vec<_> = inputs.iter().map(borrow).collect();
+    let emulated = Emulated::load(kernel)?;
+    if !programmatic {
+        return emulated.run(&buffers, schedule);
+    }
+    let [first, second] = emulated.run_overlapping(&buffers, schedule)?;
+    match (0..first.len()).find(|&group| first[group] != second[group]) {
+        Some(group) => Err(DeviceError::Unequal { group }),
+        None => Ok(second),
+    }
+}
+
+/// How a kernel adds up: by the MMAs in its text, and the parts that its manifest tells of.
+fn summation(kernel: &Kernel) -> Summation {
+    if kernel.ptx.contains("wgmma.mma_async") {
+        Summation::dequantised()
+    } else {
+        Summation::block_scaled(kernel.entry.split_k)
+    }
+}
+
+/// Holds every element of C that the kernel computed to the exact reference.
 ///
 /// # Errors
 /// If the inputs or outputs do not have the sizes of the set.
 pub fn judge(
+    kernel: &Kernel,
     set: &Set,
     inputs: &[GroupInputs],
     outputs: &[Vec<u8>],
 ) -> Result<SetVerdict, VerifyError> {
-    let check =
-        |(index, group)| check_group(index, group, set.output, &inputs[index], &outputs[index]);
+    let summation = summation(kernel);
+    let check = |(index, group)| {
+        check_group(
+            index,
+            group,
+            set.output,
+            summation,
+            &inputs[index],
+            &outputs[index],
+        )
+    };
     let groups = set.groups.iter().enumerate().map(check);
     Ok(SetVerdict {
         name: set.name.clone(),

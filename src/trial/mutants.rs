@@ -1,6 +1,6 @@
 //! Mutants put to the test: whatever is broken in a kernel must show.
 
-use super::{execute, judge};
+use super::{execute_as, is_programmatic, judge};
 use crate::artifact::Kernel;
 use crate::device::Schedule;
 use crate::problem::Set;
@@ -69,6 +69,12 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
         "as above: the waits of the drain are a precaution",
     ),
     (
+        "EPILOGUE",
+        "griddepcontrol.wait",
+        "an accumulator is full only after tokens that the load thread fetched behind a wait of its own; the epilogue does \
+         not rely on that",
+    ),
+    (
         "EPILOGUE_ACCUMULATOR",
         "bar.warp.sync",
         "the warp reconverges where the loop before it ends; it only makes that explicit",
@@ -112,11 +118,12 @@ pub fn try_mutant(
 ) -> Result<Finding, String> {
     let broken = Kernel::new(kernel.entry.clone(), mutant.ptx.clone());
     for &schedule in schedules {
-        let report = match execute(&broken, inputs, schedule) {
+        let report = match execute_as(&broken, inputs, schedule, is_programmatic(kernel)) {
             Err(error) if error.is_fault() => Some(error.to_string()),
             Err(error) => return Err(format!("{mutant}: {error}")),
             Ok(outputs) => {
-                let verdict = judge(set, inputs, &outputs).map_err(|error| error.to_string())?;
+                let verdict =
+                    judge(kernel, set, inputs, &outputs).map_err(|error| error.to_string())?;
                 (!verdict.passed()).then(|| "wrong numbers".to_owned())
             }
         };

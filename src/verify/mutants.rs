@@ -207,14 +207,12 @@ impl Statement {
             .map(|(_, operand)| operand.trim())
     }
 
-    /// `expect_tx` names its bytes last, a bulk copy before its barrier.
+    /// `expect_tx` names its bytes last, a bulk copy after destination and source.
     fn byte_count(&self) -> Option<&str> {
         if self.text.starts_with("mbarrier") {
             return self.last_operand();
         }
-        let mut operands = self.text.rsplit(',');
-        operands.next();
-        operands.next().map(str::trim)
+        self.text.split(',').nth(2).map(str::trim)
     }
 
     fn coordinate(&self, index: usize) -> Option<&str> {

@@ -14,7 +14,7 @@ use nvfp4gen::artifact::{Kernel as Text, sha256, store};
 use nvfp4gen::plan::target::{SM_100A, Target};
 use nvfp4gen::problem::{Set, ShapeFile};
 use nvfp4gen::runtime::{Buffer, Device, Error, Kernel, Launch, Pointers, Stream};
-use nvfp4gen::verify::{Data, GroupInputs, check_group, draw};
+use nvfp4gen::verify::{Data, GroupInputs, Summation, check_group, draw};
 use nvfp4gen::{choose, emit};
 use tempfile::TempDir;
 
@@ -25,7 +25,10 @@ const CHILD: &str = "NVFP4GEN_TEST_CHILD";
 pub fn driver_folder() -> PathBuf {
     let own = std::env::current_exe().expect("the test's own path");
     // Cargo puts shared libraries that a test depends on beside it.
-    let library = own.with_file_name("libcuda.so");
+    let library = match std::env::var_os("NVFP4GEN_TEST_DRIVER") {
+        Some(path) => PathBuf::from(path),
+        None => own.with_file_name("libcuda.so"),
+    };
     assert!(library.exists(), "{} is not there", library.display());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulated-driver");
     std::fs::create_dir_all(&folder).expect("a folder for links");
@@ -227,11 +230,24 @@ impl Operands {
 
     /// Holds every output to the exact reference.
     pub fn check(&self, stream: &Stream) -> Result<(), Error> {
+        self.check_parts(stream, 1)
+    }
+
+    /// As [`check`](Self::check), of a kernel that cuts sums over K into so many parts.
+    pub fn check_parts(&self, stream: &Stream, parts: u32) -> Result<(), Error> {
         let groups = self.set.groups.iter().zip(&self.inputs).zip(&self.buffers);
         for (index, ((group, inputs), buffers)) in groups.enumerate() {
             let mut got = vec![0; buffers[4].bytes()];
             buffers[4].read(stream, &mut got)?;
-            let verdict = check_group(index, group, self.set.output, inputs, &got).expect("sizes");
+            let verdict = check_group(
+                index,
+                group,
+                self.set.output,
+                Summation::block_scaled(parts),
+                inputs,
+                &got,
+            )
+            .expect("sizes");
             assert!(verdict.passed(), "{}: {verdict:?}", self.set.name);
         }
         Ok(())

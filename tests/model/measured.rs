@@ -36,6 +36,7 @@ fn loads(stages: u32, bytes: u32, blocks: u32) -> Workload {
         workers: (0..148)
             .map(|w| Worker {
                 tiles: vec![tile(w)],
+                extra_stages: 0,
             })
             .collect(),
         kernel: Kernel {

@@ -37,7 +37,7 @@ pub(crate) struct Vertex {
 /// `CUgraphNodeType`.
 pub(crate) fn node_type(work: &Work) -> u32 {
     match work {
-        Work::Kernel(_) => 0,
+        Work::Kernel(_) | Work::Overlapping(_) => 0,
         Work::Copy(_) => 1,
         Work::Fill(_) => 2,
         Work::Host(_) => 3,

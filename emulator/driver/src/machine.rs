@@ -6,10 +6,10 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ptx_emulator::{
-    Device, DeviceConfig, FaultKind, LoadError, LoadErrorKind, Module, Schedule, Stop,
+    Device, DeviceConfig, FaultKind, LoadError, LoadErrorKind, Module, Schedule, Stop, Stopped,
 };
 
 use crate::attributes::Limits;
@@ -220,6 +220,7 @@ impl Machine {
             cluster: [1; 3],
             dynamic_shared: 0,
             params: table.to_le_bytes().to_vec(),
+            programmatic: false,
         };
         let ran = device.launch(&code.module, &launch, Schedule::Eager);
         let found = ran.and_then(|_| device.read(table, code.globals.len() * 8));
@@ -231,31 +232,34 @@ impl Machine {
             .collect())
     }
 
-    /// Runs a checked launch to its end.
-    pub(crate) fn launch(&self, launch: &Launch) -> Outcome {
+    /// Runs checked launches to their end. All but the first may start early.
+    pub(crate) fn launch(&self, launches: &[Arc<Launch>]) -> Outcome {
         if self.null {
             return Ok(());
         }
-        let entry = launch.function.entry();
-        let request = ptx_emulator::Launch {
-            entry: entry.name.clone(),
-            grid: launch.shape.grid,
-            block: launch.shape.block,
-            cluster: launch.shape.cluster_of(entry),
-            dynamic_shared: launch.shape.shared,
-            params: launch.params.bytes.to_vec(),
-        };
+        let requests: Vec<_> = launches.iter().map(|launch| request(launch)).collect();
+        let modules = (launches.iter()).map(|launch| &launch.function.instance.code.module);
+        let sequence: Vec<_> = modules.zip(&requests).collect();
         let schedule = self.schedule();
-        let module = &launch.function.instance.code.module;
-        let run = || self.device_mut().launch(module, &request, schedule);
+        let run = || self.device_mut().launch_sequence(&sequence, schedule);
+        let names = || {
+            requests
+                .iter()
+                .map(|r| r.entry.as_str())
+                .collect::<Vec<_>>()
+        };
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(stop)) => {
-                self.report(&format!("{} under {schedule:?}: {stop}", entry.name));
+            Ok(Err(Stopped { launch, stop })) => {
+                let entry = &requests[launch].entry;
+                self.report(&format!("{entry} under {schedule:?}: {stop}"));
                 Err(meaning(&stop))
             }
             Err(_) => {
-                self.report(&format!("{}: the emulator itself failed", entry.name));
+                self.report(&format!(
+                    "{}: the emulator itself failed",
+                    names().join(", ")
+                ));
                 Err(Error::UNKNOWN)
             }
         }
@@ -296,6 +300,19 @@ impl Code {
     /// Number of variables.
     pub(crate) fn variable_count(&self) -> usize {
         self.globals.len() + self.constants.len()
+    }
+}
+
+fn request(launch: &Launch) -> ptx_emulator::Launch {
+    let entry = launch.function.entry();
+    ptx_emulator::Launch {
+        entry: entry.name.clone(),
+        grid: launch.shape.grid,
+        block: launch.shape.block,
+        cluster: launch.shape.cluster_of(entry),
+        dynamic_shared: launch.shape.shared,
+        params: launch.params.bytes.to_vec(),
+        programmatic: launch.extras.programmatic,
     }
 }
 
@@ -360,7 +377,7 @@ fn meaning(stop: &Stop) -> Error {
     match fault.kind {
         FaultKind::OutOfBounds { .. } => Error::ILLEGAL_ADDRESS,
         FaultKind::Misaligned { .. } => Error::MISALIGNED_ADDRESS,
-        FaultKind::Operand(_) | FaultKind::Illegal(_) => Error::ILLEGAL_INSTRUCTION,
+        FaultKind::Operand(_) | FaultKind::Illegal(..) => Error::ILLEGAL_INSTRUCTION,
         FaultKind::Deadlock(_) | FaultKind::InstructionLimit(_) => Error::LAUNCH_TIMEOUT,
         FaultKind::TensorMemoryLeak(_) => Error::TENSOR_MEMORY_LEAK,
         _ => Error::LAUNCH_FAILED,

@@ -36,15 +36,37 @@ struct State {
 
 struct Lane {
     stream: Arc<Stream>,
-    /// The first one may be running.
+    /// The first ones may be running.
     pending: VecDeque<(u64, Work)>,
-    running: bool,
+    /// So many of them are running.
+    running: usize,
 }
 
 impl Lane {
     /// The number of the oldest work that has not completed.
     fn oldest(&self) -> u64 {
         self.pending.front().map_or(u64::MAX, |(number, _)| *number)
+    }
+
+    /// The first work, together with the programmatic launches behind it that may overlap with it.
+    fn next(&self) -> Option<Work> {
+        let (_, first) = self.pending.front()?;
+        let Work::Kernel(launch) = first else {
+            return Some(first.clone());
+        };
+        let behind = self
+            .pending
+            .iter()
+            .skip(1)
+            .map_while(|(_, work)| match work {
+                Work::Kernel(launch) if launch.extras.programmatic => Some(launch.clone()),
+                _ => None,
+            });
+        let launches: Arc<[_]> = std::iter::once(launch.clone()).chain(behind).collect();
+        Some(match launches.len() {
+            1 => first.clone(),
+            _ => Work::Overlapping(launches),
+        })
     }
 }
 
@@ -76,7 +98,7 @@ impl Queue {
         let lane = state.lanes.entry(stream.id).or_insert_with(|| Lane {
             stream: stream.clone(),
             pending: VecDeque::new(),
-            running: false,
+            running: 0,
         });
         lane.pending.push_back((number, work));
         let backlog = lane.pending.len();
@@ -165,7 +187,7 @@ impl Queue {
             _ => state.pick(lane),
         };
         let Some(picked) = picked else {
-            if state.lanes.values().any(|lane| lane.running) {
+            if state.lanes.values().any(|lane| lane.running > 0) {
                 return self.changed.wait(state).unwrap_or_else(|e| e.into_inner());
             }
             return state;
@@ -247,12 +269,12 @@ impl State {
         while let Some(next) = self.blocker(lane).and_then(|id| self.lanes.get(&id)) {
             lane = next;
         }
-        (!lane.running).then_some(lane.stream.id)
+        (lane.running == 0).then_some(lane.stream.id)
     }
 
     fn pick_at_random(&mut self) -> Option<u64> {
         let ready: Vec<u64> = (self.lanes.values())
-            .filter(|lane| !lane.running && self.blocker(lane).is_none())
+            .filter(|lane| lane.running == 0 && self.blocker(lane).is_none())
             .map(|lane| lane.stream.id)
             .collect();
         let i = self.draw(ready.len().max(1) as u64) as usize;
@@ -261,15 +283,18 @@ impl State {
 
     fn start(&mut self, lane: u64) -> Option<(Arc<Stream>, Work)> {
         let lane = self.lanes.get_mut(&lane)?;
-        lane.running = true;
-        let (_, work) = lane.pending.front()?;
-        Some((lane.stream.clone(), work.clone()))
+        let work = lane.next()?;
+        lane.running = match &work {
+            Work::Overlapping(launches) => launches.len(),
+            _ => 1,
+        };
+        Some((lane.stream.clone(), work))
     }
 
     fn complete(&mut self, id: u64) {
         if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.running = false;
-            lane.pending.pop_front();
+            lane.pending.drain(..lane.running);
+            lane.running = 0;
             if lane.pending.is_empty() {
                 self.lanes.remove(&id);
             }

@@ -18,6 +18,8 @@ pub(crate) enum Work {
     /// Nothing: a node that only orders others.
     Empty,
     Kernel(Arc<Launch>),
+    /// Launches in a row of which each may start before the one in front of it is complete.
+    Overlapping(Arc<[Arc<Launch>]>),
     Copy(Arc<Copy>),
     Fill(Fill),
     Host(Callback),
@@ -59,7 +61,8 @@ impl Work {
     fn execute(&self) -> Outcome {
         match self {
             Work::Empty | Work::Wait(..) | Work::Record(..) | Work::Free(..) => Ok(()),
-            Work::Kernel(launch) => driver()?.machine.launch(launch),
+            Work::Kernel(launch) => driver()?.machine.launch(std::slice::from_ref(launch)),
+            Work::Overlapping(launches) => driver()?.machine.launch(launches),
             Work::Copy(copy) => copy.run(),
             Work::Fill(fill) => fill.run(),
             Work::Graph(nodes) => nodes.iter().try_for_each(Work::execute),

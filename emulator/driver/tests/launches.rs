@@ -261,6 +261,33 @@ fn attributes_that_only_advise() {
     });
 }
 
+/// Under the lazy order of streams both launches are there when the first one starts, as on a GPU.
+#[test]
+fn programmatic_launches_overlap() {
+    const PAIR: &CStr = raw::text(concat!(include_str!("ptx/pair.ptx"), "\0"));
+    let environment = [("PTXEMU_STREAMS", "lazy")];
+    with_driver("programmatic_launches_overlap", &environment, || {
+        start();
+        let [produce, late, early] =
+            [c"produce", c"late", c"early"].map(|name| Kernel::load(PAIR, name).unwrap());
+        let (p, copy) = (words(&[0; 32]), words(&[0; 32]));
+        let run = |consume: &Kernel, overlaps: u32| {
+            let id = Id::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+            let mut attributes = [attribute(id, [overlaps, 0, 0])];
+            let first = launch_ex(&produce, 1, 32, &mut [], &mut params![p, copy]);
+            let second = launch_ex(consume, 1, 32, &mut attributes, &mut params![p, copy]);
+            assert_eq!([first, second], [CUresult::CUDA_SUCCESS; 2]);
+            // SAFETY: no arguments.
+            unsafe { sys::cuCtxSynchronize() }
+        };
+        for (consume, overlaps) in [(&late, 1), (&early, 0)] {
+            assert_eq!(run(consume, overlaps), CUresult::CUDA_SUCCESS);
+            assert_eq!(read(copy, 32), (0..32).collect::<Vec<_>>());
+        }
+        assert_eq!(run(&early, 1), CUresult::CUDA_ERROR_LAUNCH_FAILED);
+    });
+}
+
 #[test]
 fn stale_and_foreign_handles() {
     with_driver("stale_and_foreign_handles", &[], || {

@@ -8,6 +8,9 @@ use std::rc::Rc;
 /// Index of a stream of asynchronous operations.
 pub(crate) type Stream = u32;
 
+/// The stream whose first element is the completion of the launch before this one.
+pub(crate) const PREREQUISITES: Stream = 0;
+
 /// Up to which time each lane of each warp, and each stream, is known to have happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Clock {
@@ -48,6 +51,11 @@ impl Clock {
             Ok(i) => lanes(mask).all(|lane| self.split[i].1[lane] >= time),
             Err(_) => false,
         }
+    }
+
+    /// True if anything is known of a warp.
+    pub fn has_any(&self, warp: u32) -> bool {
+        self.base(warp) > 0 || self.find_split(warp).is_ok()
     }
 
     /// Up to where a stream has happened.

@@ -1,46 +1,47 @@
 //! Global memory between clusters that run independently of each other: nothing orders them, so whatever one writes, no
 //! other may touch. The comparison comes last, in the order of the clusters, so that its report is always the same.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::GRANULE;
-use super::global::{Extent, Gang};
+use super::global::{Extent, Gang, Member};
 use super::granules;
 use super::report::Conflict;
 use super::shadow::Entry;
 use crate::machine::{Fault, FaultKind, Site};
 
 /// What a cluster has done to global memory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Summary {
-    ctas: Vec<[u32; 3]>,
-    warps_per_cta: u32,
+    member: Option<Member>,
     /// Granule and access.
-    writes: Vec<(u64, Entry)>,
+    pub(super) writes: Vec<(u64, Entry)>,
     /// Allocations that were written, and what was read of each.
-    written: HashSet<u64>,
-    reads: HashMap<u64, Vec<(Extent, Entry)>>,
+    pub(super) written: HashSet<u64>,
+    pub(super) reads: HashMap<u64, Vec<(Extent, Entry)>>,
+    /// What was done before griddepcontrol.wait, by allocation.
+    pub(super) early: BTreeMap<u64, Vec<(Extent, Entry)>>,
+    /// A thread has executed griddepcontrol.wait.
+    pub(super) waited: bool,
 }
 
 impl Summary {
-    pub fn new(gang: &mut Gang, warps_per_cta: u32) -> Self {
-        let ctas = gang.ctas().first().cloned().unwrap_or_default();
+    pub fn new(gang: &mut Gang) -> Self {
         let (writes, written, reads) = gang.take_accesses();
+        let (early, waited) = gang.launches.take_early();
         Summary {
-            ctas,
-            warps_per_cta,
+            member: gang.take_member(),
             writes,
             written,
             reads,
+            early,
+            waited,
         }
     }
 
-    fn site(&self, entry: &Entry) -> Site {
-        let (cta, warp) = (
-            entry.warp / self.warps_per_cta,
-            entry.warp % self.warps_per_cta,
-        );
-        let cta = self.ctas.get(cta as usize).copied().unwrap_or_default();
+    pub(super) fn site(&self, entry: &Entry) -> Site {
+        let place = self.member.as_ref().map(|m| m.place(entry.warp));
+        let (cta, warp) = place.unwrap_or_default();
         Site {
             line: entry.line,
             cta,
@@ -112,17 +113,27 @@ fn report(
     later: (usize, &Entry),
     granule: u64,
 ) -> Fault {
+    let earlier = (&clusters[earlier.0], earlier.1);
+    let later = (&clusters[later.0], later.1);
+    Fault {
+        kind: FaultKind::Race(Box::new(describe(earlier, later, granule))),
+        site: later.0.site(later.1),
+    }
+}
+
+/// Two accesses to a granule.
+pub(super) fn describe(
+    earlier: (&Summary, &Entry),
+    later: (&Summary, &Entry),
+    granule: u64,
+) -> Conflict {
     let byte = (earlier.1.mask & later.1.mask).trailing_zeros();
-    let conflict = Conflict {
+    Conflict {
         space: "global",
         address: granule * u64::from(GRANULE) + u64::from(byte),
         owner: 0,
         operation: later.1.operation.name(),
         other_operation: earlier.1.operation.name(),
-        other: clusters[earlier.0].site(earlier.1),
-    };
-    Fault {
-        kind: FaultKind::Race(Box::new(conflict)),
-        site: clusters[later.0].site(later.1),
+        other: earlier.0.site(earlier.1),
     }
 }

@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::clock::Stream;
+use super::clock::{PREREQUISITES, Stream};
 use super::knowledge::{Knowledge, Semantics, Thread};
+use super::launches::Launches;
 use super::shadow::{Access, Entry, Granule, Missing, Place};
 use super::stream::Key;
 use super::{Check, GRANULE, granules};
@@ -118,12 +119,22 @@ struct Location {
 /// Shared memory of a CTA of a cluster, or global memory; and the address.
 type LocationName = (Option<(u32, u32)>, u64);
 
+/// A cluster that has joined a gang.
+pub(crate) struct Member {
+    pub launch: usize,
+    /// %ctaid of its CTAs.
+    pub ids: Vec<[u32; 3]>,
+    /// Its warps in the clocks start here.
+    first_warp: u32,
+    pub warps_per_cta: u32,
+}
+
 /// Shared by the checkers of clusters that run on one thread.
 #[derive(Default)]
 pub(crate) struct Gang {
     streams: HashMap<(u32, Key), Stream>,
-    /// %ctaid of the CTAs of each cluster that has joined.
-    ctas: Vec<Vec<[u32; 3]>>,
+    members: Vec<Member>,
+    pub launches: Launches,
     /// Operations issued so far, by stream.
     issued: Vec<u32>,
     locations: HashMap<LocationName, Location>,
@@ -134,15 +145,30 @@ pub(crate) struct Gang {
 }
 
 impl Gang {
-    /// A cluster joins; it gets its number among those who did.
-    pub fn introduce(&mut self, ids: &[[u32; 3]]) -> u32 {
-        self.ctas.push(ids.to_vec());
-        self.ctas.len() as u32 - 1
+    /// A gang of all clusters of so many launches.
+    pub fn together(launches: usize) -> Self {
+        Gang {
+            launches: Launches::together(launches),
+            ..Gang::default()
+        }
+    }
+
+    /// A cluster joins; it gets its number among those who did, and that of its first warp.
+    pub fn introduce(&mut self, launch: usize, ids: &[[u32; 3]], warps_per_cta: u32) -> (u32, u32) {
+        let after = |m: &Member| m.first_warp + m.ids.len() as u32 * m.warps_per_cta;
+        let first_warp = self.members.last().map_or(0, after);
+        self.members.push(Member {
+            launch,
+            ids: ids.to_vec(),
+            first_warp,
+            warps_per_cta,
+        });
+        (self.members.len() as u32 - 1, first_warp)
     }
 
     /// The stream of completions; the one behind it counts what was issued.
     pub fn stream(&mut self, cluster: u32, key: Key) -> Stream {
-        let next = self.streams.len() as Stream * 2;
+        let next = PREREQUISITES + 2 + self.streams.len() as Stream * 2;
         *self.streams.entry((cluster, key)).or_insert(next)
     }
 
@@ -161,8 +187,27 @@ impl Gang {
         self.issued.get(stream as usize).copied().unwrap_or(0)
     }
 
-    pub fn ctas(&self) -> &[Vec<[u32; 3]>] {
-        &self.ctas
+    /// The only member.
+    pub fn take_member(&mut self) -> Option<Member> {
+        self.members.pop()
+    }
+
+    /// The streams of a cluster.
+    pub fn streams_of(&self, cluster: u32) -> impl Iterator<Item = Stream> + '_ {
+        let own = self.streams.iter().filter(move |((c, _), _)| *c == cluster);
+        own.map(|(_, stream)| *stream)
+    }
+
+    /// The member that a warp belongs to, and the warp's number in it.
+    fn member(&self, warp: u32) -> Option<(&Member, u32)> {
+        let after = self.members.partition_point(|m| m.first_warp <= warp);
+        let member = self.members.get(after.checked_sub(1)?)?;
+        Some((member, warp - member.first_warp))
+    }
+
+    /// The launch that an access belongs to.
+    pub fn launch(&self, entry: &Entry) -> usize {
+        self.member(entry.warp).map_or(0, |(m, _)| m.launch)
     }
 
     /// Writes by granule, allocations written, reads by allocation.
@@ -188,19 +233,12 @@ impl Gang {
     }
 
     /// Where an access was issued.
-    pub fn site(&self, entry: &Entry, warps_per_cta: u32) -> Site {
-        let ctas = self.ctas.first().map_or(1, Vec::len);
-        let (cta, warp) = (
-            (entry.warp / warps_per_cta) as usize,
-            entry.warp % warps_per_cta,
-        );
-        let id = self
-            .ctas
-            .get(cta / ctas)
-            .and_then(|ids| ids.get(cta % ctas));
+    pub fn site(&self, entry: &Entry) -> Site {
+        let found = self.member(entry.warp);
+        let (cta, warp) = found.map_or_else(Default::default, |(m, warp)| m.place(warp));
         Site {
             line: entry.line,
-            cta: id.copied().unwrap_or_default(),
+            cta,
             warp,
             lane: Some(entry.lane),
         }
@@ -212,10 +250,14 @@ impl Gang {
         access: &Access<'_>,
         extent: Extent,
         memory: &GlobalMemory,
+        early: bool,
     ) -> Result<(), (Missing, Entry, u64)> {
         let Some(base) = memory.base(extent.start()) else {
             return Ok(());
         };
+        if early {
+            self.launches.note_early(base, &extent, access.entry);
+        }
         if access.entry.write && self.written.insert(base) {
             self.replay(base);
         }
@@ -242,19 +284,8 @@ impl Gang {
         Ok(())
     }
 
-    /// Reads of neighbouring bytes by one thread are one.
     fn note_read(&mut self, base: u64, extent: Extent, entry: Entry) {
-        let list = self.reads.entry(base).or_default();
-        if let (Some((Extent::Bytes(start, len), last)), Extent::Bytes(address, more)) =
-            (list.last_mut(), &extent)
-            && *start + *len == *address
-            && (last.warp, last.lanes, last.line, last.time)
-                == (entry.warp, entry.lanes, entry.line, entry.time)
-        {
-            *len += more;
-            return;
-        }
-        list.push((extent, entry));
+        note(self.reads.entry(base).or_default(), extent, entry);
     }
 
     /// An allocation is written for the first time: what was read of it before now counts.
@@ -272,6 +303,31 @@ impl Gang {
             }
         }
     }
+}
+
+impl Member {
+    /// %ctaid and warp in the CTA of one of its warps.
+    pub fn place(&self, warp: u32) -> ([u32; 3], u32) {
+        let cta = (warp / self.warps_per_cta) as usize;
+        (
+            self.ids.get(cta).copied().unwrap_or_default(),
+            warp % self.warps_per_cta,
+        )
+    }
+}
+
+/// Adds an access to a list. Those to neighbouring bytes by one thread are one.
+pub(super) fn note(list: &mut Vec<(Extent, Entry)>, extent: Extent, entry: Entry) {
+    if let (Some((Extent::Bytes(start, len), last)), Extent::Bytes(address, more)) =
+        (list.last_mut(), &extent)
+        && *start + *len == *address
+        && (last.warp, last.lanes, last.line, last.time, last.write)
+            == (entry.warp, entry.lanes, entry.line, entry.time, entry.write)
+    {
+        *len += more;
+        return;
+    }
+    list.push((extent, entry));
 }
 
 impl Check {
@@ -292,7 +348,7 @@ impl Check {
             place: Place::Global,
             thread,
             entry: Entry {
-                value,
+                value: self.of_launch(value),
                 ..self.direct(agent, kind)
             },
         };
@@ -305,7 +361,8 @@ impl Check {
         extent: Extent,
         memory: &GlobalMemory,
     ) -> Result<(), FaultKind> {
-        let result = self.gang.borrow_mut().access(access, extent, memory);
+        let early = self.is_early(access.thread);
+        let result = (self.gang.borrow_mut()).access(access, extent, memory, early);
         result.map_err(|(missing, earlier, address)| {
             self.conflict(access, missing, &earlier, 0, address)
         })

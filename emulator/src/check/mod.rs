@@ -16,6 +16,7 @@ mod footprint;
 mod global;
 mod initialised;
 mod knowledge;
+mod launches;
 mod registers;
 mod report;
 mod shadow;
@@ -34,6 +35,7 @@ pub(crate) use footprint::{Touch, warpgroup_footprint};
 pub(crate) use global::{Extent, Gang, Sync};
 pub(crate) use initialised::{Initialised, multiply};
 pub(crate) use knowledge::Semantics;
+pub(crate) use launches::dependency;
 pub(crate) use registers::{Registers, require};
 pub(crate) use stream::Ticket;
 
@@ -58,8 +60,11 @@ pub(crate) struct Check {
     pub on: bool,
     /// See [`Checks::Strict`].
     pub strict: bool,
-    /// Number of the cluster in its gang.
+    /// Number of the cluster in its gang, and of its first warp.
     cluster: u32,
+    first_warp: u32,
+    /// Number of its launch among those that may overlap.
+    launch: usize,
     warps_per_cta: u32,
     warps: Vec<WarpKnowledge>,
     shared: Vec<Vec<Granule>>,
@@ -70,6 +75,8 @@ pub(crate) struct Check {
     gang: Rc<RefCell<Gang>>,
     /// The latest operation in each stream that concerns a CTA, by rank.
     outstanding: HashMap<(u32, Stream), Entry>,
+    /// Commits of other CTAs that arrive in a CTA, by its rank.
+    expected: HashMap<(u32, Stream), Entry>,
     /// By CTA.
     pub initialised: Vec<Initialised>,
 }
@@ -78,12 +85,13 @@ impl Check {
     pub fn new(
         checks: Checks,
         gang: Rc<RefCell<Gang>>,
+        launch: usize,
         ids: &[[u32; 3]],
         warps_per_cta: u32,
         shared: u32,
     ) -> Self {
         let on = checks != Checks::None;
-        let cluster = gang.borrow_mut().introduce(ids);
+        let (cluster, first_warp) = gang.borrow_mut().introduce(launch, ids, warps_per_cta);
         let warps = if on {
             ids.len() as u32 * warps_per_cta
         } else {
@@ -102,6 +110,8 @@ impl Check {
             on,
             strict: checks == Checks::Strict,
             cluster,
+            first_warp,
+            launch,
             warps_per_cta,
             warps: (0..warps).map(warp).collect(),
             shared: vec![vec![Granule::default(); granules]; ids.len()],
@@ -111,6 +121,7 @@ impl Check {
             cluster_barrier: Meeting::default(),
             gang,
             outstanding: HashMap::new(),
+            expected: HashMap::new(),
             initialised: ids
                 .iter()
                 .map(|_| Initialised::new(if on { shared } else { 0 }))
@@ -127,7 +138,7 @@ impl Check {
 
     /// The component of a warp in clocks, unique among the clusters that run together.
     fn component(&self, local: usize) -> u32 {
-        self.cluster * self.warps.len() as u32 + local as u32
+        self.first_warp + local as u32
     }
 
     fn actors(&self, rank: u32, warp: u32, mask: u32) -> Actors {
@@ -257,6 +268,7 @@ impl Check {
         if !self.on || len == 0 {
             return Ok(());
         }
+        self.peer(agent, at.rank)?;
         let entry = Entry {
             value,
             ..self.direct(agent, kind)
@@ -373,11 +385,20 @@ impl Check {
         Ok(())
     }
 
-    /// Fresh columns of tensor memory have no past.
-    pub fn tensor_allocated(&mut self, rank: u32, first: u32, columns: u32) {
-        if self.on {
-            self.initialised[rank as usize].forget_columns(first, columns);
+    /// Fresh columns of tensor memory have no past but their allocation, which comes before any use: also by the other
+    /// CTA of a pair.
+    pub fn tensor_allocated(
+        &mut self,
+        agent: Agent,
+        mask: u32,
+        first: u32,
+        columns: u32,
+    ) -> Result<(), FaultKind> {
+        if !self.on {
+            return Ok(());
         }
+        let rank = agent.rank;
+        self.initialised[rank as usize].forget_columns(first, columns);
         if let Some(memory) = self.tensor.get_mut(rank as usize) {
             let range = (first * 4) as usize..((first + columns) * 4) as usize;
             memory
@@ -386,6 +407,16 @@ impl Check {
                 .flatten()
                 .for_each(Granule::forget);
         }
+        let thread = self.together(rank, agent.warp, mask);
+        let entry = self.direct(agent, AccessKind::Allocation);
+        let touch = Touch::Tensor {
+            rank,
+            lanes: u128::MAX,
+            column: first,
+            columns,
+            write: true,
+        };
+        self.touch_all(&[touch], &thread, entry)
     }
 
     /// A warp gives columns back: nobody may use them any more.
@@ -434,8 +465,12 @@ impl Check {
             owner,
             operation: access.entry.operation.name(),
             other_operation: earlier.operation.name(),
-            other: self.gang.borrow().site(earlier, self.warps_per_cta),
+            other: self.gang.borrow().site(earlier),
         });
+        let launch = self.gang.borrow().launch(earlier);
+        if launch != self.launch {
+            return FaultKind::LaunchDependency { conflict, launch };
+        }
         match missing {
             Missing::Order => FaultKind::Race(conflict),
             Missing::ProxyFence => FaultKind::MissingProxyFence(conflict),

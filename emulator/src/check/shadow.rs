@@ -104,8 +104,11 @@ impl Access<'_> {
     fn follows(&self, earlier: &Entry) -> bool {
         let order = &self.thread.now.order;
         if earlier.stream == DIRECT {
-            let own = self.entry.stream == DIRECT && self.entry.warp == earlier.warp;
-            if own && earlier.operation == Operation::Allocation {
+            let own_warp = self.entry.warp == earlier.warp;
+            let own = self.entry.stream == DIRECT && own_warp;
+            // The whole warp allocates; what any of its threads issues comes behind.
+            let direct = own || self.place == Place::Tensor && own_warp;
+            if direct && earlier.operation == Operation::Allocation {
                 return true;
             }
             let others = if own {
@@ -141,6 +144,10 @@ impl Access<'_> {
                 || now.maps.covers(earlier.warp, earlier.lanes, earlier.time);
         }
         if !self.entry.asynchronous || earlier.asynchronous || !earlier.write {
+            return true;
+        }
+        // Triton lets MMAs read what cp.async of f32 has written without a fence.
+        if earlier.operation == Operation::Copy("cp.async") && !self.thread.strict {
             return true;
         }
         let proxy = match self.place {

@@ -17,15 +17,26 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     match f.opcode() {
         "membar" => membar(f),
         "griddepcontrol" => {
-            f.require(
-                "`.wait` or `.launch_dependents`",
-                &[("wait", ()), ("launch_dependents", ())],
-            )?;
-            Ok(Box::new(Nothing {
-                collective: Collective::None,
-            }))
+            let choices = [("wait", true), ("launch_dependents", false)];
+            let wait = f.require("`.wait` or `.launch_dependents`", &choices)?;
+            Ok(Box::new(LaunchControl { wait }))
         }
         _ => fence(f),
+    }
+}
+
+/// griddepcontrol (PTX ISA, 9.7.13.14).
+struct LaunchControl {
+    wait: bool,
+}
+
+impl Execute for LaunchControl {
+    fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
+        if self.wait {
+            return Ok(step.wait_for_prerequisites());
+        }
+        step.allow_dependents();
+        Ok(Flow::Yield)
     }
 }
 

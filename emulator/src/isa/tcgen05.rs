@@ -79,10 +79,11 @@ impl Execute for Alloc {
         {
             None => Ok(Flow::Wait(Wait::Columns { columns })),
             Some(address) => {
+                let lane = step.mask.trailing_zeros() as usize;
+                let (agent, mask) = (step.agent(lane), step.mask);
                 step.state
                     .check
-                    .tensor_allocated(rank as u32, address, columns);
-                let lane = step.mask.trailing_zeros() as usize;
+                    .tensor_allocated(agent, mask, address, columns)?;
                 let at = step.addresses(self.addr)[lane];
                 step.write(
                     lane,

@@ -3,7 +3,8 @@
 
 use super::agent::AccessKind;
 use super::fault::FaultKind;
-use super::step::{Space, Step};
+use super::step::{Flow, Space, Step};
+use super::warp::Wait;
 use crate::check::{Extent, Fence, Sync, require};
 use crate::engine::tensor_memory::Access;
 use crate::isa::Src;
@@ -26,6 +27,27 @@ impl Step<'_> {
         self.state
             .check
             .global_access(agent, extent, self.grid.global, kind, value)
+    }
+
+    // ---- programmatic dependent launch
+
+    /// `griddepcontrol.wait`: without a launch in front there is nothing to wait for.
+    pub fn wait_for_prerequisites(&mut self) -> Flow {
+        if self.grid.launch == 0 {
+            return Flow::Next;
+        }
+        if !self.state.check.prerequisites_complete() {
+            return Flow::Wait(Wait::Prerequisites);
+        }
+        let (rank, warp) = (self.warp.rank, self.warp.index);
+        self.state.check.prerequisites_passed(rank, warp, self.mask);
+        Flow::Next
+    }
+
+    /// `griddepcontrol.launch_dependents`: any thread speaks for its CTA.
+    pub fn allow_dependents(&mut self) {
+        self.state.ctas[self.warp.rank as usize].triggered = true;
+        self.state.progress += 1;
     }
 
     // ---- what is defined

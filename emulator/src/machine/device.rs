@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::fault::{FaultKind, Stop};
+use super::chain;
+use super::fault::{FaultKind, Stop, Stopped};
 use super::global::GlobalMemory;
-use super::launch::{Grid, Launch, Report};
+use super::grid::Grid;
+use super::launch::{Launch, Report};
 use super::module::Module;
 use super::schedule::Schedule;
 
@@ -94,15 +96,67 @@ impl Device {
         launch: &Launch,
         schedule: Schedule,
     ) -> Result<Report, Stop> {
-        self.instantiate(module).map_err(usage)?;
+        let reports = self.launch_sequence(&[(module, launch)], schedule);
+        let mut reports = reports.map_err(|stopped| stopped.stop)?;
+        Ok(reports.pop().unwrap_or_default())
+    }
+
+    /// Runs launches as one stream would. Each waits for the one before it to complete, except that a `programmatic`
+    /// one may start as soon as every CTA of the one before it has executed `griddepcontrol.launch_dependents` or has
+    /// exited, and runs beside it. `griddepcontrol.wait` then waits until the launch before is complete and everything
+    /// it wrote is visible; without the attribute, or in the first launch, both instructions do nothing.
+    ///
+    /// Whatever a launch touches before it has waited, and a launch that may still be running touches as well, is
+    /// [`FaultKind::LaunchDependency`] if one of the two writes: under every schedule, for accesses of threads and of
+    /// asynchronous copies. A launch that never waits completes without regard to the one before it, so that the next
+    /// one's wait says nothing about that one either.
+    ///
+    /// Launches without strong accesses to global memory touch nothing else in common, so they are executed one after
+    /// the other and compared. The others are interleaved: eager starts a dependent launch as late as possible, lazy as
+    /// early as possible, random at any time.
+    pub fn launch_sequence<'a>(
+        &mut self,
+        launches: &[(&'a Module, &'a Launch)],
+        schedule: Schedule,
+    ) -> Result<Vec<Report>, Stopped> {
+        for (index, (module, _)) in launches.iter().enumerate() {
+            self.instantiate(module).map_err(|kind| Stopped {
+                launch: index,
+                stop: usage(kind),
+            })?;
+        }
+        let grid = |(index, (module, launch)): (usize, &(&'a Module, &'a Launch))| {
+            self.grid(module, launch).map_err(|what| Stopped {
+                launch: index,
+                stop: Stop::Usage(what),
+            })
+        };
+        // All are checked before any runs.
+        let grids = launches
+            .iter()
+            .enumerate()
+            .map(grid)
+            .collect::<Result<Vec<_>, _>>()?;
+        let starts_chain = |i: &usize| *i == 0 || !launches[*i].1.programmatic;
+        let mut starts: Vec<usize> = (0..launches.len()).filter(starts_chain).collect();
+        starts.push(launches.len());
+        let mut grids = grids.into_iter();
+        let mut reports = Vec::with_capacity(launches.len());
+        for bounds in starts.windows(2) {
+            let mut chain: Vec<Grid> = grids.by_ref().take(bounds[1] - bounds[0]).collect();
+            (chain.iter_mut().enumerate()).for_each(|(number, grid)| grid.launch = number);
+            let done = chain::run(&chain, schedule);
+            reports.extend(done.map_err(|stopped| stopped.behind(bounds[0]))?);
+        }
+        Ok(reports)
+    }
+
+    fn grid<'a>(&'a self, module: &'a Module, launch: &'a Launch) -> Result<Grid<'a>, String> {
         let entry = module.entries.iter().find(|e| e.name == launch.entry);
-        let entry = entry.ok_or_else(|| {
-            Stop::Usage(format!("{} has no entry `{}`", module.name, launch.entry))
-        })?;
+        let entry =
+            entry.ok_or_else(|| format!("{} has no entry `{}`", module.name, launch.entry))?;
         let globals = &self.modules[&module.id];
-        let grid = Grid::new(module, entry, launch, &self.global, globals, &self.config)
-            .map_err(Stop::Usage)?;
-        grid.run(schedule)
+        Grid::new(module, entry, launch, &self.global, globals, &self.config)
     }
 
     /// Gives the module's global variables addresses and their initial values, once.

@@ -3,8 +3,10 @@
 
 use std::fmt;
 
+use super::misuse::{Misuse, Rule};
 use crate::check::{Conflict, Undefined};
 use crate::engine;
+use crate::engine::descriptor::DescriptorError;
 
 /// Where something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,12 +58,12 @@ pub enum FaultKind {
     },
     /// An operand whose value the instruction forbids.
     Operand(String),
-    /// A descriptor, tensor map or tensor-memory access that the engine refuses as illegal.
-    Illegal(String),
+    /// An operand of the tensor core or of a copy unit, or an access to tensor memory, that breaks a rule.
+    Illegal(Rule, String),
     /// A collective instruction executed by part of its threads.
     Divergence(String),
-    /// Misuse of an mbarrier: uninitialised, too many arrivals, transaction count out of range.
-    Mbarrier(String),
+    /// Misuse of an mbarrier.
+    Mbarrier(Misuse, String),
     /// Misuse of a named barrier or of the cluster barrier.
     Barrier(String),
     /// Tensor memory that was never deallocated.
@@ -72,10 +74,22 @@ pub enum FaultKind {
     InFlight(String),
     /// An access to the shared memory of a CTA of the cluster that has exited.
     PeerExited(String),
+    /// An access to the shared memory of a CTA of the cluster that is not known to have started.
+    PeerNotStarted(String),
+    /// The register of a `wgmma` was written (at the named site) without `wgmma.fence` between the two.
+    MissingWgmmaFence(Box<Site>),
     /// A barrier waits for bytes that nothing in flight will bring, or has received more than it expects.
     ExpectTx(String),
     /// Two accesses of which one writes, and nothing orders them. The site is the later party.
     Race(Box<Conflict>),
+    /// A launch that may start early touches, before `griddepcontrol.wait`, what the numbered launch of its sequence
+    /// also touches, and one of the two writes. The site belongs to whichever of the two came later.
+    LaunchDependency {
+        /// Both parties.
+        conflict: Box<Conflict>,
+        /// Number in the sequence of the launch that the other party belongs to.
+        launch: usize,
+    },
     /// Ordered, but the asynchronous proxy need not see what was written before without `fence.proxy.async`.
     MissingProxyFence(Box<Conflict>),
     /// A `tcgen05.ld` or `tcgen05.st` may still be running: `tcgen05.wait` is missing.
@@ -105,20 +119,23 @@ impl FaultKind {
             FaultKind::OutOfBounds { .. } => "out-of-bounds",
             FaultKind::Misaligned { .. } => "misaligned",
             FaultKind::Operand(_) => "illegal-operand",
-            FaultKind::Illegal(_) => "illegal-operation",
+            FaultKind::Illegal(rule, _) => rule.name(),
             FaultKind::Divergence(_) => "divergence",
-            FaultKind::Mbarrier(_) => "mbarrier-misuse",
+            FaultKind::Mbarrier(misuse, _) => misuse.name(),
             FaultKind::Barrier(_) => "barrier-misuse",
             FaultKind::TensorMemoryLeak(_) => "tensor-memory-leak",
             FaultKind::Deadlock(_) => "deadlock",
             FaultKind::InFlight(_) => "exit-in-flight",
             FaultKind::PeerExited(_) => "exit-while-peer-accesses",
+            FaultKind::PeerNotStarted(_) => "peer-not-started",
+            FaultKind::MissingWgmmaFence(_) => "missing-wgmma-fence",
             FaultKind::ExpectTx(_) => "expect-tx-mismatch",
             FaultKind::Race(c) => match c.space {
                 "shared" => "race-shared",
                 "tensor" => "race-tensor",
                 _ => "race-global",
             },
+            FaultKind::LaunchDependency { .. } => "launch-dependency",
             FaultKind::MissingProxyFence(_) => "missing-proxy-fence",
             FaultKind::MissingTensorWait(_) => "missing-tensor-wait",
             FaultKind::MissingTensorFence(_) => "missing-tensor-fence",
@@ -132,15 +149,34 @@ impl FaultKind {
         }
     }
 
+    /// Counts launches from an earlier one on.
+    pub(crate) fn renumber(&mut self, by: usize) {
+        if let FaultKind::LaunchDependency { launch, .. } = self {
+            *launch += by;
+        }
+    }
+
     pub(crate) fn operand(lane: usize, what: impl Into<String>) -> Self {
         FaultKind::Operand(format!("lane {lane}: {}", what.into()))
+    }
+
+    /// A refusal on a target: sm_103a has what the engine has not.
+    pub(crate) fn engine_on(error: engine::Error, target: &str) -> Self {
+        match &error {
+            engine::Error::Descriptor(DescriptorError::OnlySm103 { what, .. })
+                if target.starts_with("sm_103") =>
+            {
+                FaultKind::Unsupported((*what).into())
+            }
+            _ => FaultKind::engine(error),
+        }
     }
 
     pub(crate) fn engine(error: engine::Error) -> Self {
         if error.is_unsupported() {
             FaultKind::Unsupported(error.to_string())
         } else {
-            FaultKind::Illegal(error.to_string())
+            FaultKind::Illegal(Rule::of(&error), error.to_string())
         }
     }
 }
@@ -170,11 +206,11 @@ impl fmt::Display for FaultKind {
                 )
             }
             FaultKind::Operand(what) => write!(f, "illegal operand: {what}"),
-            FaultKind::Illegal(what) => write!(f, "illegal operation: {what}"),
+            FaultKind::Illegal(_, what) => write!(f, "illegal operation: {what}"),
             FaultKind::Divergence(what) => {
                 write!(f, "collective instruction under divergence: {what}")
             }
-            FaultKind::Mbarrier(what) => write!(f, "mbarrier misuse: {what}"),
+            FaultKind::Mbarrier(_, what) => write!(f, "mbarrier misuse: {what}"),
             FaultKind::Barrier(what) => write!(f, "barrier misuse: {what}"),
             FaultKind::TensorMemoryLeak(what) => write!(f, "tensor memory leaked: {what}"),
             FaultKind::Deadlock(waiting) => {
@@ -185,8 +221,19 @@ impl fmt::Display for FaultKind {
                 write!(f, "exit with asynchronous operations in flight: {what}")
             }
             FaultKind::PeerExited(what) => write!(f, "access to a CTA that has exited: {what}"),
+            FaultKind::PeerNotStarted(what) => {
+                write!(f, "access to a CTA that may not have started: {what}")
+            }
+            FaultKind::MissingWgmmaFence(other) => write!(
+                f,
+                "missing wgmma.fence: a register of this wgmma.mma_async was written at {other}"
+            ),
             FaultKind::ExpectTx(what) => write!(f, "expect_tx does not match what arrives: {what}"),
             FaultKind::Race(c) => write!(f, "data race: {c}, and nothing orders them"),
+            FaultKind::LaunchDependency { conflict, launch } => write!(
+                f,
+                "launch dependency: {conflict} of launch {launch}, without griddepcontrol.wait between the launches"
+            ),
             FaultKind::MissingProxyFence(c) => write!(
                 f,
                 "missing proxy fence: {c}, without fence.proxy.async between them"
@@ -246,6 +293,23 @@ pub enum Stop {
     /// The launch itself is impossible: unknown entry, bad sizes, wrong parameter block, memory that does not exist.
     Usage(String),
 }
+
+/// Why a sequence of launches did not complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Number of the launch that stopped, from 0.
+    pub launch: usize,
+    /// Why.
+    pub stop: Stop,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "launch {}: {}", self.launch, self.stop)
+    }
+}
+
+impl std::error::Error for Stopped {}
 
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {

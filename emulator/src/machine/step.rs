@@ -4,8 +4,8 @@ use super::agent::{AccessKind, Agent};
 use super::asynchronous::{AsyncOp, Work};
 use super::cluster::{ClusterState, Reduction};
 use super::fault::FaultKind;
+use super::grid::Grid;
 use super::in_flight::InFlight;
-use super::launch::Grid;
 use super::mbarrier::SharedAddress;
 use super::warp::{Transfer, Wait, Warp};
 use super::window::{self, Window};
@@ -349,7 +349,9 @@ impl Step<'_> {
     /// Starts an asynchronous operation of the thread in a lane.
     pub fn issue(&mut self, lane: usize, work: Work) -> Result<(), FaultKind> {
         self.lane = Some(lane as u32);
-        work.check()?;
+        work.check()
+            .map_err(|error| FaultKind::engine_on(error, self.grid.target))?;
+        work.check_alignment()?;
         let agent = self.agent(lane);
         let group = self.state.current_group(agent, &work);
         let ticket = self

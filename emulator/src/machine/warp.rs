@@ -25,6 +25,8 @@ pub(crate) enum Wait {
     Converge { need: u32 },
     /// Free columns of tensor memory.
     Columns { columns: u32 },
+    /// The launch in front of this one to complete.
+    Prerequisites,
 }
 
 /// Lanes that run together.
@@ -112,6 +114,7 @@ impl Warp {
             }
             Some(Wait::Cluster { generation }) => state.cluster_barrier.generation > *generation,
             Some(Wait::Converge { need }) => need & self.live & !fragment.mask == 0,
+            Some(Wait::Prerequisites) => state.check.prerequisites_complete(),
             Some(Wait::Columns { columns }) => {
                 // Allocation is tried on a copy: asking must not change anything.
                 state.ctas[self.rank as usize]

@@ -339,5 +339,6 @@ fn launch(root: &Node<'_>, module: &Module) -> Result<Launch, RecipeError> {
             .optional("dynamic_smem_bytes")
             .map_or(Ok(0), |n| n.integer())?,
         params: Vec::new(),
+        programmatic: false,
     })
 }

@@ -1,10 +1,10 @@
 //! Every constant that the kernel must know of a tile.
 
-use super::descriptors;
-use super::shared_memory::Stage;
-use crate::plan::parameters::{GROUP_MAP_BYTES, GROUP_POINTER_BYTES};
+use super::shared_memory::SharedMap;
+use super::tensor_memory::TensorMemory;
+use super::{Choices, descriptors};
+use crate::plan::parameters::Offsets;
 use crate::plan::table::{Constant, Row, Table};
-use crate::plan::tiling::{GroupTiling, TokenTile};
 use crate::plan::{SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS};
 
 /// Every constant that a tile's code needs. Sizes in bytes unless said otherwise.
@@ -14,12 +14,18 @@ pub struct Constants {
     pub next: Constant,
     /// First weight row of the tile.
     pub weight_row: Constant,
-    /// Offset of the group's tensor maps in the parameter block.
-    pub maps: Constant,
-    /// Offset of the group's pointers in the parameter block.
+    /// Offset of the weights' tensor map in the block.
+    pub weight_map: Constant,
+    /// Offset of the tokens' tensor map.
+    pub token_map: Constant,
+    /// Offset of the group's pointers in the block.
     pub pointers: Constant,
     /// First token of the tile.
     pub first_token: Constant,
+    /// Tokens that the first of two CTAs fetches; 0 if one fetches all.
+    pub token_half: Constant,
+    /// First slab of token scales.
+    pub first_slab: Constant,
     /// Tokens in the tile.
     pub rows: Constant,
     /// Weight rows of the group.
@@ -46,6 +52,16 @@ pub struct Constants {
     pub scale_shift: Constant,
     /// Instruction descriptor.
     pub instruction: Constant,
+    /// First column of the accumulator.
+    pub accumulator: Constant,
+    /// The barrier and parity to wait for before it is used.
+    pub accumulator_wait: Constant,
+    /// Stages of the CTA's ring.
+    pub ring_stages: Constant,
+    /// Distance of two stages.
+    pub stage_pitch: Constant,
+    /// Bytes of one sub-tile of tokens in a stage.
+    pub token_subtile: Constant,
     /// The least that any token tile has.
     pub fewest_slabs: u32,
 }
@@ -55,47 +71,83 @@ pub struct Constants {
 /// The last K block's constants take part only if `k_tail`: else it is like the others and the code does not ask.
 pub fn constants(
     rows: &[Row<'_>],
-    stage: &Stage,
-    pointers: u32,
+    offsets: &[Offsets],
+    choices: &Choices,
+    shared: &SharedMap,
+    tensor: &TensorMemory,
     k_tail: bool,
 ) -> (Constants, Table) {
     let mut table = Table::default();
     let mut each =
         |name, value: &dyn Fn(&Row<'_>) -> u32| table.place(name, rows.iter().map(value).collect());
-    let arriving = |t: &TokenTile, g: &GroupTiling, slab_bytes: u32| {
-        (WEIGHT_ROWS + g.width) * stage.row_bytes + (1 + t.slabs) * slab_bytes
+    let stage = &shared.stage;
+    let offsets = |r: &Row<'_>| offsets[r.tiling_index as usize];
+    let ring = |r: &Row<'_>| shared.rings[r.cta];
+    // Boxes arrive whole, also where they reach beyond N.
+    let arriving = |r: &Row<'_>, slab_bytes: u32| {
+        let scales = (1 + r.token_tile.slabs) * slab_bytes;
+        match (choices.pair, choices.multicast) {
+            // The leader's barrier counts what arrives in both CTAs.
+            (true, _) => (2 * WEIGHT_ROWS + r.tiling.width) * stage.row_bytes + 2 * scales,
+            (false, true) => (WEIGHT_ROWS + r.tiling.width) * stage.row_bytes + scales,
+            (false, false) => (WEIGHT_ROWS + r.token_tile.box_rows()) * stage.row_bytes + scales,
+        }
     };
+    // Boxes of scales are whole, also where K ends.
+    let box_tail = choices.maps().scale_steps.is_some();
+    let of_load_tail = |value: u32| if k_tail && !box_tail { value } else { 0 };
+    let by_map = |value: u32| if box_tail { value } else { 0 };
+    let by_address = |value: u32| if box_tail { 0 } else { value };
     let of_tail = |value: u32| if k_tail { value } else { 0 };
-    let tail_scale_bytes = |g: &GroupTiling| g.tail_steps * SCALE_BLOCK_BYTES;
-    let slab_pitch = |g: &GroupTiling| g.k / STEP_K * SCALE_BLOCK_BYTES;
+    let tail_scale_bytes = |r: &Row<'_>| r.tiling.tail_steps * SCALE_BLOCK_BYTES;
+    let slab_pitch = |r: &Row<'_>| r.tiling.k / STEP_K * SCALE_BLOCK_BYTES;
     let constants = Constants {
         next: each("next", &|r| r.next),
-        weight_row: each("weight_row", &|r| r.tile.weight_tile * WEIGHT_ROWS),
-        maps: each("maps", &|r| r.tiling_index * GROUP_MAP_BYTES),
-        pointers: each("pointers", &|r| {
-            pointers + r.tiling_index * GROUP_POINTER_BYTES
+        weight_row: each("weight_row", &|r| r.tile.weight_tile * choices.tile_rows()),
+        weight_map: each("weight_map", &|r| offsets(r).weight_map),
+        token_map: each("token_map", &|r| {
+            if r.token_tile.box_rows() == r.tiling.box_rows() {
+                offsets(r).token_map
+            } else {
+                offsets(r).last_token_map
+            }
         }),
+        pointers: each("pointers", &|r| offsets(r).pointers),
         first_token: each("first_token", &|r| r.token_tile.first),
+        token_half: each("token_half", &|r| match (choices.pair, choices.multicast) {
+            // The MMA takes half of its columns from each CTA.
+            (true, _) => r.token_tile.width / 2,
+            // The box's rows, whatever the tile needs of them.
+            (false, true) => r.tiling.width / 2,
+            (false, false) => 0,
+        }),
+        first_slab: each("first_slab", &|r| by_map(r.token_tile.first_slab())),
         rows: each("rows", &|r| r.token_tile.rows),
         n: each("n", &|r| r.tiling.n),
         c_pitch: each("c_pitch", &|r| r.tiling.n * 2),
         k_blocks: each("k_blocks", &|r| r.tiling.k_blocks),
         tail_steps: each("tail_steps", &|r| of_tail(r.tiling.tail_steps)),
-        stage_bytes: each("stage_bytes", &|r| {
-            arriving(r.token_tile, r.tiling, stage.slab_bytes)
-        }),
+        stage_bytes: each("stage_bytes", &|r| arriving(r, stage.slab_bytes)),
         tail_bytes: each("tail_bytes", &|r| {
-            of_tail(arriving(r.token_tile, r.tiling, tail_scale_bytes(r.tiling)))
+            of_load_tail(arriving(r, tail_scale_bytes(r)))
         }),
-        tail_scale_bytes: each("tail_scale_bytes", &|r| of_tail(tail_scale_bytes(r.tiling))),
-        slab_pitch: each("slab_pitch", &|r| slab_pitch(r.tiling)),
+        tail_scale_bytes: each("tail_scale_bytes", &|r| of_load_tail(tail_scale_bytes(r))),
+        slab_pitch: each("slab_pitch", &|r| by_address(slab_pitch(r))),
         token_scale_offset: each("token_scale_offset", &|r| {
-            r.token_tile.first_slab() * slab_pitch(r.tiling)
+            by_address(r.token_tile.first_slab() * slab_pitch(r))
         }),
         slabs: each("slabs", &|r| r.token_tile.slabs),
         scale_shift: each("scale_shift", &|r| r.token_tile.scale_shift()),
         instruction: each("instruction", &|r| {
-            descriptors::instruction(WEIGHT_ROWS, r.token_tile.width)
+            descriptors::instruction(WEIGHT_ROWS * choices.mma_ctas(), r.token_tile.width)
+        }),
+        accumulator: each("accumulator", &|r| tensor.places[r.index].column),
+        accumulator_wait: each("accumulator_wait", &|r| tensor.places[r.index].wait),
+        ring_stages: each("ring_stages", &|r| ring(r).stages),
+        stage_pitch: each("stage_pitch", &|r| ring(r).pitch),
+        token_subtile: each("token_subtile", &|r| match stage.row_bytes / stage.span {
+            1 => 0,
+            _ => ring(r).rows * stage.span,
         }),
         fewest_slabs: rows.iter().map(|r| r.token_tile.slabs).min().unwrap_or(1),
     };

@@ -11,8 +11,19 @@ pub fn instruction(m: u32, n: u32) -> u32 {
 pub enum Swizzle {
     /// Rows of 16 bytes in order.
     None,
+    /// Rows of 64 bytes, units exchanged by half the row modulo 8.
+    Bytes64,
     /// Rows of 128 bytes, units exchanged by row modulo 8.
     Bytes128,
+}
+
+/// High word of the descriptor of an operand whose rows are one swizzle span of 64 or 128 bytes.
+pub fn operand_high(span: u32) -> u32 {
+    let swizzle = match span {
+        64 => Swizzle::Bytes64,
+        _ => Swizzle::Bytes128,
+    };
+    matrix_high(8 * span, swizzle)
 }
 
 /// High word of a matrix descriptor: distance of eight-row groups in bytes, and swizzle. It never changes in a kernel.
@@ -20,6 +31,7 @@ pub fn matrix_high(eight_rows: u32, swizzle: Swizzle) -> u32 {
     const VERSION: u32 = 1 << (46 - 32);
     let mode = match swizzle {
         Swizzle::None => 0,
+        Swizzle::Bytes64 => 4,
         Swizzle::Bytes128 => 2,
     };
     eight_rows >> 4 | VERSION | mode << (61 - 32)

@@ -5,9 +5,15 @@ pub mod descriptors;
 mod print;
 pub mod shared_memory;
 pub mod steps;
+mod team;
 pub mod tensor_memory;
 
-use super::{Illegal, Plan, Target, TargetPlan, legality, parameters, schedule, table, tiling};
+use super::schedule::{Order, Tile};
+use super::tiling::{GroupTiling, TokenTile, Widths};
+use super::{
+    Illegal, Plan, Rule, SCALE_ROWS, Target, TargetPlan, WEIGHT_ROWS, legality, parameters,
+    schedule, table, tiling,
+};
 use crate::artifact::LaunchShape;
 use crate::problem::Set;
 use constants::Constants;
@@ -25,20 +31,49 @@ pub const MMA_WARP: u32 = 5;
 pub const THREADS: u32 = 192;
 
 /// The free choices of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choices {
-    /// K elements in a stage.
+    /// K elements in a stage: 128, 256 or 512.
     pub k_block: u32,
-    /// Widest token tile.
-    pub max_width: u32,
-    /// Accumulators in tensor memory: two let one tile's epilogue overlap the next tile's MMAs.
+    /// How wide token tiles are: 16 to 256, a multiple of 16; of the target's `token_start_step` where a group has several.
+    pub widths: Widths,
+    /// Most accumulators in tensor memory, 1 to 8: with two and more, a tile's epilogue overlaps the next tile's MMAs.
     pub accumulators: u32,
-    /// Most CTAs to launch.
+    /// Who computes what: [`Order::ALL`].
+    pub order: Order,
+    /// Most workers to launch: CTAs, or clusters of two that stand side by side. Up to as many as the target's `sms` hold,
+    /// or as many as make all equally busy.
     pub ctas: u32,
-    /// CTAs of a cluster.
-    pub cluster: u32,
-    /// Accumulator columns that the epilogue handles at a time.
+    /// Two CTAs multiply together, 256 weight rows at a time.
+    pub pair: bool,
+    /// Two CTAs side by side fetch for each other what both need: token scales, and without a pair tokens as well.
+    pub multicast: bool,
+    /// Accumulator columns that the epilogue handles at a time: 16, 32 or 64.
     pub chunk: u32,
+    /// What L2 is told of weights and their scales: [`CacheHint::ALL`].
+    pub weights_hint: CacheHint,
+    /// What L2 is told of tokens and their scales: [`CacheHint::ALL`].
+    pub tokens_hint: CacheHint,
+}
+
+/// What L2 is told of loaded bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheHint {
+    /// Nothing.
+    Normal,
+    /// They are not needed again.
+    EvictFirst,
+    /// They are needed again.
+    EvictLast,
+}
+
+impl CacheHint {
+    /// Every hint.
+    pub const ALL: [CacheHint; 3] = [
+        CacheHint::Normal,
+        CacheHint::EvictFirst,
+        CacheHint::EvictLast,
+    ];
 }
 
 /// The insides of a kernel.
@@ -59,25 +94,32 @@ pub struct Kernel {
 /// Makes the plan, or says which rule the choices break.
 pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal> {
     legality::check_sizes(set)?;
+    legality::check_widths(set, &choices.widths, &target)?;
+    check_candidates(&choices)?;
+    choices.check()?;
     let (tilings, token_tiles) = tiling::tile(
         set,
         choices.k_block,
-        choices.max_width,
-        target.token_start_step,
+        &choices.widths,
+        &target,
+        choices.tile_rows(),
     );
-    let schedule = schedule::schedule(&tilings, &token_tiles, choices.ctas);
-    let shared = shared_memory::map(&tilings, &token_tiles, &target, &choices)?;
-    let tensor = tensor_memory::map(&token_tiles, &choices)?;
-    let steps = steps::steps(&shared.stage, &tensor, &choices);
+    let cost = |tile| cost(tile, &tilings, &token_tiles);
+    let schedule = schedule::schedule(&tilings, &token_tiles, choices.order, choices.ctas, &cost);
+    let shared = shared_memory::map(&tilings, &token_tiles, &schedule, &target, &choices)?;
+    let tensor = tensor_memory::map(&token_tiles, &schedule, &choices)?;
+    let steps = steps::steps(&shared.stage, &tensor);
     let k_tail = tiling::has_k_tail(&tilings, choices.k_block);
-    let pointers = parameters::pointers(&tilings);
+    let maps = choices.maps();
     let rows = table::rows(&schedule, &token_tiles, &tilings);
-    let (constants, table) = constants::constants(&rows, &shared.stage, pointers, k_tail);
-    let parameters = parameters::layout(&tilings, choices.k_block);
+    let offsets = maps.offsets(&tilings);
+    let (constants, table) =
+        constants::constants(&rows, &offsets, &choices, &shared, &tensor, k_tail);
+    let parameters = parameters::layout(&tilings, &maps);
     let launch = LaunchShape {
-        grid: [schedule.ctas.len() as u32, 1, 1],
+        grid: [schedule.ctas.len() as u32 * choices.side_by_side(), 1, 1],
         block: [THREADS, 1, 1],
-        cluster: [choices.cluster, 1, 1],
+        cluster: [choices.cluster(), 1, 1],
         dynamic_shared: shared.bytes,
     };
     Ok(Plan {
@@ -99,7 +141,38 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     })
 }
 
+/// Choices for which there is code.
+fn check_candidates(choices: &Choices) -> Result<(), Illegal> {
+    if ![128, 256, 512].contains(&choices.k_block) {
+        let detail = format!("a K block of {}", choices.k_block);
+        return Err(Illegal::new(Rule::KBlock, detail));
+    }
+    if ![16, 32, 64].contains(&choices.chunk) {
+        let detail = format!("chunks of {} columns", choices.chunk);
+        return Err(Illegal::new(Rule::Chunk, detail));
+    }
+    if !(1..=8).contains(&choices.accumulators) {
+        let detail = format!("{} accumulators", choices.accumulators);
+        return Err(Illegal::new(Rule::TensorMemory, detail));
+    }
+    Ok(())
+}
+
+/// What a tile costs each of its CTAs, as far as the schedule is concerned: the bytes that it loads. Memory is the bottleneck.
+fn cost(tile: Tile, tilings: &[GroupTiling], token_tiles: &[TokenTile]) -> u64 {
+    let token_tile = &token_tiles[tile.token_tile];
+    let rows = u64::from(WEIGHT_ROWS + token_tile.rows);
+    let scale_rows = u64::from(SCALE_ROWS * (1 + token_tile.slabs));
+    u64::from(tilings[token_tile.tiling].k) * (8 * rows + scale_rows) / 16
+}
+
 impl Kernel {
+    /// Whether an SM holds two CTAs at once, so that the next launch's can start while this one's still runs.
+    pub fn has_room_beside(&self, target: &Target) -> bool {
+        2 * self.shared.bytes <= target.shared_bytes
+            && 2 * self.tensor.columns <= tensor_memory::COLUMNS
+    }
+
     /// Whether some tile lacks this slab of token scales.
     pub fn slab_is_optional(&self, slab: u32) -> bool {
         self.constants.fewest_slabs <= slab

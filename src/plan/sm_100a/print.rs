@@ -6,27 +6,51 @@ use std::fmt;
 impl Kernel {
     /// Stages and accumulators in one line.
     pub(in crate::plan) fn summary(&self) -> String {
-        let s = &self.shared;
+        let rings = &self.shared.rings;
+        let least = |of: &dyn Fn(&super::shared_memory::Ring) -> u32| rings.iter().map(of).min();
+        let most = |of: &dyn Fn(&super::shared_memory::Ring) -> u32| rings.iter().map(of).max();
         format!(
-            "stages: {} of {} bytes, accumulators: {} of {} columns",
-            s.stages, s.stage.bytes, self.tensor.accumulators, self.tensor.pitch
+            "stages: {} of {} bytes, accumulators: {} in {} columns{}",
+            range(least(&|r| r.stages), most(&|r| r.stages)),
+            range(least(&|r| r.pitch), most(&|r| r.pitch)),
+            self.tensor.accumulators,
+            self.tensor.weight_scales,
+            self.choices.together()
         )
     }
 
-    /// Shared and tensor memory, region by region.
+    /// Choices, shared and tensor memory, region by region.
     pub(in crate::plan) fn print_memories(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (s, t) = (&self.shared, &self.tensor);
-        writeln!(f, "shared memory: {} bytes", s.bytes)?;
+        let (c, s, t) = (&self.choices, &self.shared, &self.tensor);
         writeln!(
             f,
-            "  {:>6}  stages: {} of {} bytes",
-            0, s.stages, s.stage.bytes
+            "order {:?}, hints: weights {:?}, tokens {:?}",
+            c.order, c.weights_hint, c.tokens_hint
         )?;
-        writeln!(f, "          weights 0, tokens {}", s.stage.tokens)?;
+        writeln!(f, "shared memory: {} bytes", s.bytes)?;
+        let mut rings: Vec<_> = s
+            .rings
+            .iter()
+            .map(|r| (r.rows, r.stages, r.pitch))
+            .collect();
+        rings.sort_unstable();
+        for same in rings.chunk_by(|a, b| a == b) {
+            let (rows, stages, pitch) = same[0];
+            let ctas = same.len();
+            writeln!(
+                f,
+                "       0  stages: {stages} of {pitch} bytes for {rows} tokens, in {ctas} CTAs"
+            )?;
+        }
         writeln!(
             f,
-            "          weight scales {}, token scales {}",
-            s.stage.weight_scales, s.stage.token_scales
+            "          weights 0, weight scales {}",
+            s.stage.weight_scales
+        )?;
+        writeln!(
+            f,
+            "          token scales {}, tokens {}",
+            s.stage.token_scales, s.stage.tokens
         )?;
         writeln!(
             f,
@@ -42,10 +66,14 @@ impl Kernel {
             s.accumulator_empty
         )?;
         writeln!(f, "tensor memory: {} columns", t.columns)?;
+        let soonest = t.places.iter().filter_map(|p| p.after).min();
+        let reuse = soonest.map_or("never used again".to_owned(), |ago| {
+            format!("used again after {ago} tiles at the soonest")
+        });
         writeln!(
             f,
-            "  {:>6}  accumulators: {} of {} columns",
-            0, t.accumulators, t.pitch
+            "       0  accumulators: at most {}, {reuse}",
+            t.accumulators
         )?;
         writeln!(
             f,
@@ -57,5 +85,13 @@ impl Kernel {
             "  {:>6}  token scales, {} columns a step",
             t.token_scales, t.token_scale_step
         )
+    }
+}
+
+/// `4`, or `4 to 8`.
+fn range(least: Option<u32>, most: Option<u32>) -> String {
+    match (least, most) {
+        (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
+        (_, most) => most.unwrap_or(0).to_string(),
     }
 }

@@ -1,18 +1,20 @@
 //! The K = 64 steps of one stage: what each scale copy and each MMA reads and where.
 
-use super::Choices;
 use super::descriptors::matrix_low;
 use super::shared_memory::Stage;
 use super::tensor_memory::TensorMemory;
-use crate::plan::{SCALE_BLOCK_BYTES, STEP_K};
+use crate::plan::{SCALE_BLOCK_BYTES, STEP_K, WEIGHT_ROWS};
 
-/// One K = 64 step. Sources are descriptor distances (16-byte units) from the start of the stage.
+/// One K = 64 step. Sources are descriptor distances (16-byte units) from the start of the stage, that of the tokens from
+/// the start of the step's sub-tile of tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Index in the K block.
     pub index: u32,
     /// The weights' operand.
     pub weights: u32,
+    /// The sub-tile of tokens.
+    pub subtile: u32,
     /// The tokens' operand.
     pub tokens: u32,
     /// One 512-byte block of weight scales.
@@ -37,14 +39,15 @@ pub struct ScaleCopy {
 }
 
 /// The steps of a full K block.
-pub fn steps(stage: &Stage, tensor: &TensorMemory, choices: &Choices) -> Vec<Step> {
-    (0..choices.k_block / STEP_K)
+pub fn steps(stage: &Stage, tensor: &TensorMemory) -> Vec<Step> {
+    (0..stage.row_bytes / (STEP_K / 2))
         .map(|index| step(index, stage, tensor))
         .collect()
 }
 
 fn step(index: u32, stage: &Stage, tensor: &TensorMemory) -> Step {
-    let operand = index * STEP_K / 2;
+    let along = index * STEP_K / 2;
+    let (subtile, within) = (along / stage.span, along % stage.span);
     let scales = index * SCALE_BLOCK_BYTES;
     let token_scale_column = index * tensor.token_scale_step;
     let copy = |slab| ScaleCopy {
@@ -54,8 +57,9 @@ fn step(index: u32, stage: &Stage, tensor: &TensorMemory) -> Step {
     };
     Step {
         index,
-        weights: matrix_low(operand),
-        tokens: matrix_low(stage.tokens + operand),
+        weights: matrix_low(subtile * WEIGHT_ROWS * stage.span + within),
+        subtile,
+        tokens: matrix_low(stage.tokens + within),
         weight_scales: matrix_low(stage.weight_scales + scales),
         weight_scale_column: index * tensor.weight_scale_step,
         token_scales: (0..stage.slabs).map(copy).collect(),

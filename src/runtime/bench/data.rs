@@ -2,7 +2,7 @@
 
 use super::super::{Buffer, Device, Error, Event, Pointers, Stream};
 use crate::problem::Set;
-use crate::verify::{Data, GroupInputs, check_group, draw};
+use crate::verify::{Data, GroupInputs, Summation, check_group, draw};
 
 /// The operands of one call. What they hold can be drawn again from the seed.
 pub(super) struct DataSet {
@@ -16,9 +16,21 @@ pub(super) struct DataSet {
 impl DataSet {
     /// Draws operands and copies them to the device. Outputs are filled with NaN.
     pub fn new(device: &Device, stream: &Stream, set: &Set, seed: u64) -> Result<Self, Error> {
+        let of_group = |index| inputs(set, index, seed);
+        let data = Self::copied(device, stream, set, (0..set.groups.len()).map(of_group))?;
+        Ok(DataSet { seed, ..data })
+    }
+
+    /// Copies operands to the device, one for each group. Outputs are filled with NaN.
+    pub fn copied(
+        device: &Device,
+        stream: &Stream,
+        set: &Set,
+        operands: impl Iterator<Item = Result<GroupInputs, Error>>,
+    ) -> Result<Self, Error> {
         let mut buffers = Vec::new();
-        for index in 0..set.groups.len() {
-            let inputs = inputs(set, index, seed)?;
+        for (index, inputs) in operands.enumerate() {
+            let inputs = inputs?;
             let fill = |bytes: &[u8]| Buffer::from_bytes(device, stream, bytes);
             let c = Buffer::new(device, output_bytes(set, index))?;
             c.fill(stream, 0xFF)?;
@@ -39,7 +51,7 @@ impl DataSet {
         });
         Ok(DataSet {
             set: set.clone(),
-            seed,
+            seed: 0,
             pointers: pointers.collect(),
             buffers,
         })
@@ -49,13 +61,19 @@ impl DataSet {
         &self.pointers
     }
 
-    /// Holds every output to the exact reference.
-    pub fn is_right(&self, stream: &Stream) -> Result<bool, Error> {
+    /// C of a group, in the bytes of the output type.
+    pub fn output(&self, stream: &Stream, index: usize) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; output_bytes(&self.set, index)];
+        self.buffers[index][4].read(stream, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Holds every output to the exact reference; `summation` is how the kernel adds up.
+    pub fn is_right(&self, stream: &Stream, summation: Summation) -> Result<bool, Error> {
         for (index, group) in self.set.groups.iter().enumerate() {
             let inputs = inputs(&self.set, index, self.seed)?;
-            let mut got = vec![0; output_bytes(&self.set, index)];
-            self.buffers[index][4].read(stream, &mut got)?;
-            let verdict = check_group(index, group, self.set.output, &inputs, &got);
+            let got = self.output(stream, index)?;
+            let verdict = check_group(index, group, self.set.output, summation, &inputs, &got);
             if !verdict.is_ok_and(|verdict| verdict.passed()) {
                 return Ok(false);
             }

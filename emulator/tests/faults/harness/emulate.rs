@@ -49,16 +49,13 @@ pub fn run(case: &Case, schedule: Schedule) -> Outcome {
 }
 
 fn try_run(case: &Case, schedule: Schedule) -> Result<Vec<String>, Stop> {
-    // What the interface does not offer yet.
-    if case.launches.iter().any(|l| l.programmatic) {
-        return Err(Stop::Usage("no programmatic launches".into()));
-    }
     let module = Module::load(&case.name, &case.text).map_err(|e| Stop::Usage(e.to_string()))?;
     let mut setting = Setting::new(case)?;
-    for spec in &case.launches {
-        let launch = setting.launch(&module, spec);
-        setting.device.launch(&module, &launch, schedule)?;
-    }
+    let specs = case.launches.iter();
+    let launches: Vec<Launch> = specs.map(|spec| setting.launch(&module, spec)).collect();
+    let sequence: Vec<_> = launches.iter().map(|launch| (&module, launch)).collect();
+    let done = setting.device.launch_sequence(&sequence, schedule);
+    done.map_err(|stopped| stopped.stop)?;
     setting.compare(case)
 }
 
@@ -161,6 +158,7 @@ impl Setting {
             cluster: [spec.cluster, 1, 1],
             dynamic_shared: spec.dynamic,
             params,
+            programmatic: spec.programmatic,
         }
     }
 

@@ -1,0 +1,381 @@
+//! The sm_90a kernel: the template's fields, filled from the plan.
+
+use super::function_name;
+use super::table::{Bring, TileTable};
+use crate::artifact::Location;
+use crate::plan::sm_90a::constants::Constants;
+use crate::plan::sm_90a::shared_memory::{SharedMap, Stage};
+use crate::plan::sm_90a::{
+    Kernel, LOAD_WARP, MULTIPLY_WARPS, REGISTERS, THREADS, TOKEN_WARP, TOKEN_WARPS,
+};
+use crate::plan::table::Constant;
+use crate::plan::{Plan, SCALE_BLOCK_BYTES, parameters, tiling};
+use askama::Template;
+
+/// Both halves 2^7: what scales are multiplied with.
+const SCALE_FACTOR: &str = "0x58005800";
+/// f32 2^14: what sums are multiplied with, since both operands carry 2^-7.
+const UNSCALE: &str = "0f46800000";
+
+#[derive(Template)]
+#[template(
+    path = "sm_90a/grouped_gemm.ptx",
+    config = "templates/askama.toml",
+    syntax = "ptx"
+)]
+struct GroupedGemm<'a> {
+    name: &'a str,
+    key: &'a str,
+    summary: String,
+    target: &'a str,
+    ptx_version: &'a str,
+    function: String,
+    threads: u32,
+    load_warp: u32,
+    token_warp: u32,
+    token_warps: u32,
+    token_registers: u32,
+    multiply_registers: u32,
+    block_bytes: u32,
+    block_alignment: u32,
+    block_in_memory: bool,
+    block_space: &'static str,
+    token_map: u32,
+    table: TileTable,
+    constants: &'a Constants,
+    shared: &'a SharedMap,
+    stage: &'a Stage,
+    full_to_empty: u32,
+    slot_full_to_empty: u32,
+    barriers: Vec<Barrier>,
+    slabs: Vec<Slab>,
+    uneven_slabs: bool,
+    k_tail: bool,
+    scale_factor: &'static str,
+    unscale: &'static str,
+    second_token_scales: u32,
+    token_units: Vec<TokenUnit>,
+    token_halves: Vec<TokenHalf>,
+    lower_row_weights: u32,
+    lower_row_scales: u32,
+    sums: u32,
+    tokens_high: String,
+    token_steps: Vec<TokenStep>,
+    weight_halves: [WeightHalf; 2],
+    variants: Vec<Variant>,
+    output: &'static str,
+    output_bytes: u32,
+    packed_type: &'static str,
+}
+
+/// Renders the kernel.
+pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
+    let key = plan.set.key();
+    let shared = &kernel.shared;
+    let stage = &shared.stage;
+    let block_in_memory = plan.parameters.location == Location::Device;
+    GroupedGemm {
+        name: &plan.set.name,
+        summary: plan.summary(),
+        target: plan.target.name,
+        ptx_version: plan.target.ptx_version,
+        function: function_name(&key),
+        key: &key,
+        threads: THREADS,
+        load_warp: LOAD_WARP,
+        token_warp: TOKEN_WARP,
+        token_warps: TOKEN_WARPS,
+        token_registers: REGISTERS.token,
+        multiply_registers: REGISTERS.multiply,
+        block_bytes: plan.parameters.bytes,
+        block_alignment: plan.parameters.alignment,
+        block_in_memory,
+        block_space: match plan.parameters.location {
+            Location::Parameter => "param",
+            Location::Device => "global",
+        },
+        token_map: parameters::TOKEN_MAP,
+        table: TileTable::new(&plan.table),
+        constants: &kernel.constants,
+        shared,
+        stage,
+        full_to_empty: shared.empty - shared.full,
+        slot_full_to_empty: shared.slot_empty - shared.slot_full,
+        barriers: barriers(shared),
+        slabs: (0..stage.slabs).map(|i| Slab::new(i, kernel)).collect(),
+        uneven_slabs: matches!(kernel.constants.slabs, Constant::Column(_)),
+        k_tail: tiling::has_k_tail(&plan.tilings, crate::plan::sm_90a::K_BLOCK),
+        scale_factor: SCALE_FACTOR,
+        unscale: UNSCALE,
+        second_token_scales: stage.token_scales + SCALE_BLOCK_BYTES,
+        token_units: (0..4).map(TokenUnit::new).collect(),
+        token_halves: [0, 1]
+            .into_iter()
+            .flat_map(|half| [0, 1].map(|word| TokenHalf::new(half, word, shared)))
+            .collect(),
+        lower_row_weights: 8 * stage.row_bytes,
+        lower_row_scales: stage.weight_scales + 8 * 16,
+        sums: kernel.widths.last().copied().unwrap_or(8) / 2,
+        tokens_high: format!("{TOKENS_HIGH:#010x}"),
+        token_steps: (0..8).map(|i| TokenStep::new(i, shared)).collect(),
+        weight_halves: [0, 1].map(WeightHalf::new),
+        variants: kernel.widths.iter().map(|&w| Variant::new(w)).collect(),
+        output: "f16",
+        output_bytes: 2,
+        packed_type: "f16x2",
+    }
+    .render()
+}
+
+/// Upper word of the tokens' matrix descriptor: 128-byte swizzle, eight rows every 1,024 bytes (brief, 5.1).
+const TOKENS_HIGH: u32 = 1 << (62 - 32) | 1024 >> 4;
+
+/// A barrier to initialise.
+struct Barrier {
+    name: String,
+    offset: u32,
+    arrivals: u32,
+}
+
+fn barriers(shared: &SharedMap) -> Vec<Barrier> {
+    let row = |name: &'static str, first: u32, count: u32, arrivals: u32| {
+        (0..count).map(move |i| Barrier {
+            name: format!("{name} {i}"),
+            offset: first + 8 * i,
+            arrivals,
+        })
+    };
+    let readers = MULTIPLY_WARPS + TOKEN_WARPS;
+    row("stage full", shared.full, shared.stages, 1)
+        .chain(row("stage empty", shared.empty, shared.stages, readers))
+        .chain(row(
+            "slot full",
+            shared.slot_full,
+            shared.slots,
+            TOKEN_WARPS,
+        ))
+        .chain(row(
+            "slot empty",
+            shared.slot_empty,
+            shared.slots,
+            MULTIPLY_WARPS,
+        ))
+        .collect()
+}
+
+/// One slab of token scales in a stage. `guard` is empty where every tile has it.
+struct Slab {
+    index: u32,
+    offset: u32,
+    guard: String,
+}
+
+impl Slab {
+    fn new(index: u32, kernel: &Kernel) -> Self {
+        let stage = &kernel.shared.stage;
+        Slab {
+            index,
+            offset: stage.token_scales + index * stage.slab_bytes,
+            guard: if kernel.slab_is_optional(index) {
+                format!("@%slab{index} ")
+            } else {
+                String::new()
+            },
+        }
+    }
+
+    fn guarded(&self) -> bool {
+        !self.guard.is_empty()
+    }
+
+    fn before(&self) -> u32 {
+        self.index - 1
+    }
+}
+
+/// Eight elements in a word, and the registers that get them as four pairs of f16.
+struct Word {
+    word: String,
+    scales: String,
+    /// Selector that doubles the scale of the word's block.
+    broadcast: &'static str,
+    pairs: [String; 4],
+}
+
+/// The scale of the even block of 16 is in the low half of its register, that of the odd one in the high half.
+const BROADCAST: [&str; 2] = ["0x1010", "0x3232"];
+
+fn list(registers: impl IntoIterator<Item = String>) -> String {
+    registers.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// A 16-byte unit of a token's row: 32 elements.
+struct TokenUnit {
+    index: u32,
+    words: String,
+}
+
+impl TokenUnit {
+    fn new(index: u32) -> Self {
+        TokenUnit {
+            index,
+            words: list((0..4).map(|i| format!("%x{}", 4 * index + i))),
+        }
+    }
+}
+
+/// Half of a token's even or odd blocks: one word of each, that is 32 elements and four 16-byte units of the slot.
+struct TokenHalf {
+    comment: String,
+    words: Vec<Word>,
+    slot_offset: u32,
+    stores: Vec<Store>,
+}
+
+/// One 16-byte unit of the slot: the same pair of all four blocks.
+struct Store {
+    unit: u32,
+    pairs: String,
+}
+
+impl TokenHalf {
+    fn new(half: u32, word: u32, shared: &SharedMap) -> Self {
+        let of_block = |block: u32| Word {
+            word: format!("%x{}", 4 * block + 2 * half + word),
+            scales: format!("%scales{block}"),
+            broadcast: BROADCAST[half as usize],
+            pairs: [0, 1, 2, 3].map(|i| format!("%pair{}", 4 * block + i)),
+        };
+        let store = |pair: u32| Store {
+            unit: 4 * word + pair,
+            pairs: list((0..4).map(|block| format!("%pair{}", 4 * block + pair))),
+        };
+        TokenHalf {
+            comment: format!(
+                "{} scale blocks, word {word} of each.",
+                ["Even", "Odd"][half as usize]
+            ),
+            words: (0..4).map(of_block).collect(),
+            slot_offset: half * shared.half_slot_bytes,
+            stores: (0..4).map(store).collect(),
+        }
+    }
+}
+
+/// The tokens' operand of one MMA: descriptor distance (16-byte units) from the start of the slot.
+struct TokenStep {
+    index: u32,
+    distance: u32,
+}
+
+impl TokenStep {
+    fn new(index: u32, shared: &SharedMap) -> Self {
+        TokenStep {
+            index,
+            distance: (index / 4 * shared.half_slot_bytes + index % 4 * 32) >> 4,
+        }
+    }
+}
+
+/// The even or the odd scale blocks of a K block: four words a lane, four MMAs.
+struct WeightHalf {
+    comment: &'static str,
+    words: Vec<Word>,
+    mmas: Vec<Mma>,
+}
+
+struct Mma {
+    a: String,
+    tokens: String,
+}
+
+impl WeightHalf {
+    fn new(half: u32) -> Self {
+        let register = |index: u32| format!("%a{}", 16 * half + index);
+        // MMA j takes pairs 2j and 2j + 1 of the upper and of the lower row: registers upper, lower, upper, lower.
+        let of_row = |row: u32, name: &str, word: u32| Word {
+            word: format!("%{name}{}", 2 * half + word),
+            scales: format!("%{name}_scales"),
+            broadcast: BROADCAST[half as usize],
+            pairs: [0, 1, 2, 3].map(|i| register(8 * word + 2 * i + row)),
+        };
+        let words = (0..2).flat_map(|word| [of_row(0, "upper", word), of_row(1, "lower", word)]);
+        let mma = |j: u32| Mma {
+            a: list((0..4).map(|i| register(4 * j + i))),
+            tokens: format!("%tokens{}", 4 * half + j),
+        };
+        WeightHalf {
+            comment: ["the even scale blocks.", "the odd scale blocks."][half as usize],
+            words: words.collect(),
+            mmas: (0..4).map(mma).collect(),
+        }
+    }
+}
+
+/// The code of tiles of one width.
+struct Variant {
+    width: u32,
+    label: String,
+    sums: String,
+    each_sum: Vec<String>,
+    pairs: Vec<Pair>,
+}
+
+/// Sixteen tokens of the epilogue, or the last eight.
+struct Pair {
+    scaled: Vec<Scaled>,
+    packed: Vec<Packed>,
+    matrices: String,
+    staging: u32,
+}
+
+struct Scaled {
+    to: u32,
+    sum: String,
+}
+
+struct Packed {
+    to: u32,
+    low: u32,
+    high: u32,
+}
+
+impl Variant {
+    fn new(width: u32) -> Self {
+        let each_sum: Vec<String> = (0..width / 2).map(|i| format!("%sum{i}")).collect();
+        Variant {
+            width,
+            label: format!("MULTIPLY_{width}"),
+            sums: list(each_sum.clone()),
+            each_sum,
+            pairs: (0..width.div_ceil(16))
+                .map(|i| Pair::new(i, width))
+                .collect(),
+        }
+    }
+}
+
+impl Pair {
+    fn new(index: u32, width: u32) -> Self {
+        let sums = (width / 2 - 8 * index).min(8);
+        let matrices = sums / 2;
+        Pair {
+            scaled: (0..sums)
+                .map(|to| Scaled {
+                    to,
+                    sum: format!("%sum{}", 8 * index + to),
+                })
+                .collect(),
+            packed: (0..matrices)
+                .map(|to| Packed {
+                    to,
+                    low: 2 * to,
+                    high: 2 * to + 1,
+                })
+                .collect(),
+            // Of the last eight tokens alone, the other two matrices are rows that nobody stores.
+            matrices: list((0..4).map(|i| format!("%packed{}", i % matrices))),
+            staging: index % 2 * 16 * 32,
+        }
+    }
+}
