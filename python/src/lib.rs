@@ -22,7 +22,7 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::array::{DeviceArray, synchronize, to_device};
+    use super::array::{DeviceArray, from_address, synchronize, to_device};
     #[pymodule_export]
     use super::build::{build, verify};
     #[pymodule_export]
