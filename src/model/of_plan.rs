@@ -21,7 +21,12 @@ impl From<&Plan> for Workload {
             TargetPlan::Sm90a(inside) => hopper(plan, inside),
         };
         let chunks = Chunks::new(plan);
-        let tiles = |tiles: &[Scheduled]| tiles.iter().map(|t| tile(plan, &work, &chunks, t)).collect();
+        let tiles = |tiles: &[Scheduled]| {
+            tiles
+                .iter()
+                .map(|t| tile(plan, &work, &chunks, t))
+                .collect()
+        };
         let workers = plan.schedule.by_cta().zip(&work.extra_stages);
         let workers = workers.map(|(scheduled, &extra_stages)| Worker {
             tiles: tiles(scheduled),

@@ -62,7 +62,10 @@ impl<'a> Reader<'a> {
         reader.known_pins(&sets.iter().map(|located| &located.set).collect::<Vec<_>>());
         if reader.found.is_empty() {
             let pins = reader.pins.into_iter().map(|(pin, _)| pin);
-            Ok((sets.into_iter().map(|located| located.set).collect(), pins.collect()))
+            Ok((
+                sets.into_iter().map(|located| located.set).collect(),
+                pins.collect(),
+            ))
         } else {
             Err(reader.diagnostics())
         }
@@ -99,7 +102,8 @@ impl<'a> Reader<'a> {
                 let names: Vec<_> = sets.iter().map(|set| set.name.as_str()).collect();
                 let message = format!("no set of this file is called `{}`", pin.set);
                 let remedy = format!("the sets are {}", quoted(&names));
-                self.found.push((span.clone(), Refusal::new(message, remedy)));
+                self.found
+                    .push((span.clone(), Refusal::new(message, remedy)));
             }
         }
     }

@@ -84,7 +84,10 @@ impl Pins {
     /// The pin of a set on a target, with its file.
     pub fn find(&self, set: &Set, target: &str) -> Option<(&Path, &Pin)> {
         let found = |(_, pin): &&(PathBuf, Pin)| pin.target == target && pin.is_for(set);
-        self.0.iter().find(found).map(|(path, pin)| (path.as_path(), pin))
+        self.0
+            .iter()
+            .find(found)
+            .map(|(path, pin)| (path.as_path(), pin))
     }
 
     /// All pins with their files.
@@ -186,8 +189,14 @@ impl Reader<'_> {
         let example = "choices = { k_block = 256 }";
         let value = self.required_in(pin, table, "choices", example)?;
         let DeValue::Table(choices) = value.get_ref() else {
-            let message = format!("`choices` must be a table, not {}", describe(value.get_ref()));
-            self.refuse(&value.span(), Refusal::new(message, format!("write {example}")));
+            let message = format!(
+                "`choices` must be a table, not {}",
+                describe(value.get_ref())
+            );
+            self.refuse(
+                &value.span(),
+                Refusal::new(message, format!("write {example}")),
+            );
             return None;
         };
         let mut settings = Vec::new();
@@ -198,8 +207,11 @@ impl Reader<'_> {
                     settings.push((name.get_ref().to_string(), setting, place));
                 }
                 None => {
-                    let message =
-                        format!("`{}` cannot be {}", name.get_ref(), describe(value.get_ref()));
+                    let message = format!(
+                        "`{}` cannot be {}",
+                        name.get_ref(),
+                        describe(value.get_ref())
+                    );
                     let remedy = "use a number, a list of numbers, true, false or a word in quotes";
                     self.refuse(&value.span(), Refusal::new(message, remedy));
                     return None;
@@ -221,7 +233,10 @@ impl Reader<'_> {
         let found = read(value.get_ref());
         if found.is_none() {
             let message = format!("`{key}` cannot be {}", describe(value.get_ref()));
-            self.refuse(&value.span(), Refusal::new(message, format!("write {example}")));
+            self.refuse(
+                &value.span(),
+                Refusal::new(message, format!("write {example}")),
+            );
         }
         found
     }
@@ -254,7 +269,9 @@ fn number(value: &DeValue) -> Option<f64> {
         DeValue::Integer(integer) => integer.as_str().to_owned(),
         _ => return None,
     };
-    text.parse().ok().filter(|us: &f64| us.is_finite() && *us > 0.0)
+    text.parse()
+        .ok()
+        .filter(|us: &f64| us.is_finite() && *us > 0.0)
 }
 
 fn setting(value: &DeValue) -> Option<Setting> {
