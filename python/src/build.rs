@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use nvfp4gen::artifact::{Kernel, store};
 use nvfp4gen::assemble::Ptxas;
-use nvfp4gen::choose::choose;
+use nvfp4gen::choose;
 use nvfp4gen::device::Schedule;
 use nvfp4gen::emit;
 use nvfp4gen::plan::Target;
@@ -36,7 +36,7 @@ fn target(name: &str) -> Result<Target, Failure> {
 }
 
 fn compile(set: &Set, target: Target) -> Result<Kernel, Failure> {
-    let plan = choose(set, target).map_err(|error| format!("set `{}`: {error}", set.name))?;
+    let plan = choose::best(set, target).map_err(|error| format!("set `{}`: {error}", set.name))?;
     emit::kernel(&plan).map_err(|error| error.to_string())
 }
 

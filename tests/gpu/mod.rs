@@ -159,7 +159,7 @@ pub fn tiny_without_files() -> Set {
 }
 
 pub fn compile(set: &Set, target: Target) -> Text {
-    emit::kernel(&choose::choose(set, target).expect("a plan")).expect("a kernel")
+    emit::kernel(&choose::best(set, target).expect("a plan")).expect("a kernel")
 }
 
 /// A library directory with the kernels of these sets for sm_100a, as `nvfp4gen build` writes it.
