@@ -6,7 +6,7 @@ mod sm_90a;
 
 use crate::model::{B200, Workload, price};
 use crate::plan::schedule::Order;
-use crate::plan::sm_100a::{CacheHint, Choices, plan};
+use crate::plan::sm_100a::{CacheHint, Choices, Reduction, plan};
 use crate::plan::target::Family;
 use crate::plan::tiling::Widths;
 use crate::plan::{Illegal, Plan, Target, WEIGHT_ROWS};
@@ -54,6 +54,8 @@ fn candidates(set: &Set, target: &Target) -> Vec<Choices> {
                     ctas,
                     pair: false,
                     multicast: false,
+                    split_k: 1,
+                    reduction: Reduction::Cluster,
                     chunk: 32,
                     weights_hint: CacheHint::EvictFirst,
                     tokens_hint: CacheHint::EvictLast,
