@@ -114,7 +114,8 @@ pub fn assembles(set: &Set, choices: &Choices) {
         let assembly = ptxas
             .assemble(&kernel.ptx, target.name)
             .unwrap_or_else(|e| panic!("{at}: {e}"));
-        assert_eq!(assembly.warnings, [], "{at}");
+        let registers = assembly.entries.first().map(|e| e.registers);
+        assert_eq!(assembly.warnings, [], "{at}: {registers:?} registers");
         let entry = &assembly.entries[0];
         assert_eq!(
             (entry.spill_stores, entry.spill_loads, entry.local_bytes),
