@@ -5,6 +5,7 @@ use nvfp4gen::emit;
 use nvfp4gen::plan::schedule::Order;
 use nvfp4gen::plan::sm_100a::{CacheHint, Choices, plan};
 use nvfp4gen::plan::target::SM_100A;
+use nvfp4gen::plan::tiling::Widths;
 use nvfp4gen::problem::{Group, OutputType, Set, Weights};
 use nvfp4gen::trial;
 use nvfp4gen::verify::Data;
@@ -28,10 +29,12 @@ fn set(weights: Weights) -> Set {
 fn base() -> Choices {
     Choices {
         k_block: 256,
-        widths: vec![48, 16, 256, 192],
+        widths: Widths::Each(vec![48, 16, 256, 192]),
         accumulators: 2,
         order: Order::Balanced,
         ctas: 3,
+        pair: false,
+        multicast: false,
         chunk: 32,
         weights_hint: CacheHint::Normal,
         tokens_hint: CacheHint::Normal,
@@ -46,7 +49,7 @@ fn is_right(set: &Set, choices: Choices) {
     for schedule in [Schedule::Eager, Schedule::Lazy, Schedule::Random(3)] {
         let outputs = trial::execute(&kernel, &inputs, schedule)
             .unwrap_or_else(|e| panic!("{what}, {schedule:?}: {e}"));
-        let verdict = trial::judge(set, &inputs, &outputs).unwrap();
+        let verdict = trial::judge(&kernel, set, &inputs, &outputs).unwrap();
         assert!(verdict.passed(), "{what}, {schedule:?}: {verdict:?}");
     }
 }
@@ -55,7 +58,7 @@ fn is_right(set: &Set, choices: Choices) {
 fn k_blocks() {
     for weights in [Weights::Static, Weights::Dynamic] {
         for k_block in [128, 256, 512] {
-            let widths = vec![48, 16, 128, 128];
+            let widths = Widths::Each(vec![48, 16, 128, 128]);
             is_right(
                 &set(weights),
                 Choices {
@@ -71,7 +74,7 @@ fn k_blocks() {
 #[test]
 fn widths() {
     for widths in [[64, 16, 128, 64], [48, 16, 240, 256], [256, 256, 256, 128]] {
-        let widths = widths.to_vec();
+        let widths = Widths::Each(widths.to_vec());
         is_right(&set(Weights::Static), Choices { widths, ..base() });
     }
 }

@@ -6,7 +6,8 @@ use nvfp4gen::emit;
 use nvfp4gen::plan::schedule::Order;
 use nvfp4gen::plan::sm_100a::{CacheHint, Choices, plan};
 use nvfp4gen::plan::target::{SM_100A, TARGETS};
-use nvfp4gen::plan::{Plan, Target, tiling};
+use nvfp4gen::plan::tiling::{self, Widths};
+use nvfp4gen::plan::{Plan, Target};
 use nvfp4gen::problem::{Group, OutputType, Set, ShapeFile, Weights};
 use std::path::Path;
 
@@ -108,8 +109,7 @@ fn tiles_cover_every_output_once() {
 fn token_tiles_cost_what_they_hold() {
     let width = |m: u32| {
         let set = uniform("width", &[m], 4096, 7168);
-        let width = tiling::even_width(m, 256, SM_100A.token_start_step);
-        let (_, token_tiles) = tiling::tile(&set, 256, &[width]);
+        let (_, token_tiles) = tiling::tile(&set, 256, &Widths::UpTo(256), &SM_100A, 128);
         token_tiles.iter().map(|t| t.width).collect::<Vec<_>>()
     };
     assert_eq!(width(40), [48]);
@@ -124,24 +124,34 @@ fn token_tiles_cost_what_they_hold() {
 #[test]
 fn impossible_choices_are_refused() {
     let set = uniform("refused", &[300, 40], 256, 512);
-    let choices = || choices(vec![192, 48]);
+    let choices = || choices(Widths::Each(vec![192, 48]));
     let refusal = |choices| plan(&set, SM_100A, choices).unwrap_err().to_string();
     assert!(plan(&set, SM_100A, choices()).is_ok());
     let refusals = [
         Choices {
-            widths: vec![192],
+            widths: Widths::Each(vec![192]),
             ..choices()
         },
         Choices {
-            widths: vec![160, 48],
+            widths: Widths::Each(vec![160, 48]),
             ..choices()
         },
         Choices {
-            widths: vec![192, 40],
+            widths: Widths::Each(vec![192, 40]),
             ..choices()
         },
         Choices {
-            widths: vec![320, 48],
+            widths: Widths::Each(vec![320, 48]),
+            ..choices()
+        },
+        Choices {
+            widths: Widths::UpTo(512),
+            ..choices()
+        },
+        Choices {
+            pair: true,
+            k_block: 512,
+            widths: Widths::UpTo(64),
             ..choices()
         },
         Choices {
@@ -158,7 +168,7 @@ fn impossible_choices_are_refused() {
         },
         Choices {
             k_block: 512,
-            widths: vec![256, 48],
+            widths: Widths::Each(vec![256, 48]),
             chunk: 64,
             ..choices()
         },
@@ -166,13 +176,15 @@ fn impossible_choices_are_refused() {
     insta::assert_snapshot!(refusals.map(refusal).join("\n"));
 }
 
-fn choices(widths: Vec<u32>) -> Choices {
+fn choices(widths: Widths) -> Choices {
     Choices {
         k_block: 256,
         widths,
         accumulators: 2,
         order: Order::Balanced,
         ctas: 4,
+        pair: false,
+        multicast: false,
         chunk: 32,
         weights_hint: CacheHint::Normal,
         tokens_hint: CacheHint::Normal,

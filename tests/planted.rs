@@ -8,7 +8,7 @@ use nvfp4gen::plan::Target;
 use nvfp4gen::plan::schedule::Order;
 use nvfp4gen::plan::sm_100a::{CacheHint, Choices, plan};
 use nvfp4gen::plan::target::SM_100A;
-use nvfp4gen::plan::tiling::even_width;
+use nvfp4gen::plan::tiling::Widths;
 use nvfp4gen::problem::{Group, OutputType, Set, Weights};
 use nvfp4gen::trial;
 use nvfp4gen::verify::{Data, GroupInputs};
@@ -185,10 +185,12 @@ fn finer_token_starts_compute_the_same() {
     };
     let choices = Choices {
         k_block: 256,
-        widths: [320, 600, 400].map(|m| even_width(m, 256, 32)).to_vec(),
+        widths: Widths::UpTo(256),
         accumulators: 1,
         order: Order::Balanced,
         ctas: 3,
+        pair: false,
+        multicast: false,
         chunk: 32,
         weights_hint: CacheHint::Normal,
         tokens_hint: CacheHint::Normal,

@@ -3,7 +3,9 @@
 mod bench;
 mod build;
 mod doctor;
+mod export;
 mod failure;
+mod file;
 mod list;
 mod mutants;
 mod profile;
@@ -39,6 +41,7 @@ Examples:
   nvfp4gen run shapes/leaderboard.toml --set P3 --input in.safetensors \\
       --output out.safetensors
   nvfp4gen list                                # what is in generated/
+  nvfp4gen export submission shapes/leaderboard.toml -o submission.py
 
 Exit codes:
   0  done
@@ -63,6 +66,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Run(run::RunArgs),
     List(list::ListArgs),
+    Export(export::ExportArgs),
     Bench(bench::BenchArgs),
     Profile(profile::ProfileArgs),
     Doctor(doctor::DoctorArgs),
@@ -75,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args),
         Command::Run(args) => run::run(&args),
         Command::List(args) => list::list(&args),
+        Command::Export(args) => export::export(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Profile(args) => profile::profile(&args),
         Command::Doctor(args) => doctor::doctor(&args),

@@ -6,14 +6,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nvfp4gen::artifact::Sizes;
 use nvfp4gen::device::GroupBuffers;
 use nvfp4gen::numerics::{BLOCK, scales};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::file;
 
 /// What the padding of blocked scales is filled with: NaN, so that a kernel that used it would be found out.
 const PADDING: u8 = 0x7f;
@@ -71,22 +71,7 @@ pub fn write(path: &Path, sizes: &Sizes, outputs: &[Vec<u8>]) -> Result<(), Stri
         tensors.push((format!("{group}.c"), view));
     }
     let bytes = safetensors::serialize(tensors, None).map_err(|error| fail(&error))?;
-    write_atomically(path, &bytes).map_err(|error| fail(&error))
-}
-
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|parent| *parent != Path::new(""))
-        .unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".nvfp4gen-")
-        .permissions(fs::Permissions::from_mode(0o666)) // the umask applies
-        .tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    file::write(path, &bytes)
 }
 
 fn parse(bytes: &[u8], sizes: &Sizes) -> Result<Vec<Operands>, Vec<String>> {

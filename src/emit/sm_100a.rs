@@ -154,7 +154,8 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         split: choices.splits_in_cluster() || choices.splits_in_workspace(),
         split_in_cluster: choices.splits_in_cluster(),
         split_in_workspace: choices.splits_in_workspace(),
-        some_whole: plan.schedule.tiles.iter().any(|t| t.part.of == 1),
+        some_whole: plan.schedule.most_parts() == 1
+            || plan.schedule.tiles.iter().any(|t| t.part.of == 1),
         workspace_offset: plan.parameters.workspace_offset,
         scale_bytes_per_row_byte: shared.stage.slab_bytes / shared.stage.row_bytes,
         quads: split::quads(chunk),
@@ -254,7 +255,11 @@ fn barriers(shared: &SharedMap, tensor: &TensorMemory, choices: &Choices) -> Vec
         .chain(row(
             "accumulator empty",
             shared.accumulator_empty,
-            tensor.accumulators,
+            if choices.splits_in_cluster() {
+                0
+            } else {
+                tensor.accumulators
+            },
             EPILOGUE_WARPS * choices.mma_ctas(),
         ))
         .chain(row(

@@ -11,6 +11,22 @@ pub fn decode(code: u8) -> f32 {
     if code & 8 == 0 { magnitude } else { -magnitude }
 }
 
+/// The code nearest to a number: ties to even, magnitudes beyond 6 and infinities to 6, NaN to 0.
+pub fn encode(value: f32) -> u8 {
+    // Halfway between neighbours; a tie goes to the code whose last bit is 0, that is, up from odd codes.
+    const UP_FROM: [f32; 7] = [0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0];
+    let magnitude = value.abs();
+    let above = |(code, halfway): (usize, &f32)| {
+        magnitude > *halfway || (magnitude == *halfway && code % 2 == 1)
+    };
+    let code = UP_FROM
+        .iter()
+        .enumerate()
+        .filter(|&step| above(step))
+        .count() as u8;
+    code | u8::from(value.is_sign_negative() && !value.is_nan()) << 3
+}
+
 /// Packs codes (low four bits each) two per byte. An odd last element gets a zero high nibble.
 pub fn pack(codes: &[u8]) -> Vec<u8> {
     codes
@@ -57,6 +73,24 @@ mod tests {
                 "code {code}"
             );
         }
+    }
+
+    #[test]
+    fn every_value_encodes_to_itself_and_every_tie_to_even() {
+        for code in 0..16 {
+            assert_eq!(encode(decode(code)), code);
+        }
+        for code in 0..7u8 {
+            let (low, high) = (decode(code), decode(code + 1));
+            let halfway = (low + high) / 2.0;
+            assert_eq!(encode(halfway), code + code % 2, "{halfway}");
+            assert_eq!(encode(-halfway.next_up()), code + 1 | 8);
+            assert_eq!(encode(halfway.next_down()), code);
+        }
+        assert_eq!(
+            [f32::MAX, f32::NEG_INFINITY, f32::NAN].map(encode),
+            [7, 15, 0]
+        );
     }
 
     #[test]

@@ -34,6 +34,21 @@ pub fn decode(code: u8) -> f32 {
     })
 }
 
+/// The code nearest to a number: ties to even, 0 for what is not above 0, the largest finite value for what is beyond it.
+pub fn encode(value: f32) -> u8 {
+    if value.is_nan() || value <= 0.0 {
+        return 0;
+    }
+    if value >= decode(MAX_CODE) {
+        return MAX_CODE;
+    }
+    // Neighbours are one unit in the last place apart: 2^-9 for subnormals, 2^(exponent - 3) else. Codes count them, so
+    // a carry into the exponent is right by itself.
+    let exponent = ((value.to_bits() >> 23) as i32 - 127).max(-6);
+    let units = (f64::from(value) * f64::from(2f32.powi(3 - exponent))).round_ties_even();
+    (units as i32 + (exponent + 6) * 8) as u8
+}
+
 /// The exponent as the tensor core sees it: -6 for all subnormals, `None` for zero and NaN.
 ///
 /// The value is the significand times 2^exponent, where the significand is below 2, and at least 1 unless subnormal.
@@ -69,6 +84,29 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn every_code_and_what_lies_between_is_encoded_as_by_an_independent_encoder() {
+        for code in 0..MAX_CODE {
+            let (low, high) = (decode(code), decode(code + 1));
+            let halfway = (low + high) / 2.0;
+            for value in [
+                low,
+                low.next_up(),
+                halfway.next_down(),
+                halfway,
+                halfway.next_up(),
+            ] {
+                assert_eq!(
+                    encode(value),
+                    float8::F8E4M3::from_f32(value).to_bits(),
+                    "{value:e}"
+                );
+            }
+        }
+        assert_eq!([448.0, 1e9, f32::INFINITY].map(encode), [MAX_CODE; 3]);
+        assert_eq!([0.0, -1.0, f32::NAN, 1e-30].map(encode), [0; 4]);
     }
 
     #[test]

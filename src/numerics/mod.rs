@@ -4,6 +4,7 @@
 //! - [`e4m3`]: the 8-bit scale type, read as unsigned (UE4M3);
 //! - [`scales`]: scale factors in plain form and in the tensor core's blocked "128x4" form;
 //! - [`mod@reference`]: the grouped GEMM of one group in exact integers;
+//! - [`quantize`]: ordinary numbers to NVFP4 and back;
 //! - [`round`]: one rounding from the exact integer to the output type.
 //!
 //! This house imports no other.
@@ -19,6 +20,7 @@ pub mod e2m1;
 pub mod e4m3;
 mod error;
 mod panel;
+pub mod quantize;
 pub mod reference;
 pub mod round;
 pub mod scales;

@@ -49,6 +49,11 @@ impl fmt::Display for MutantVerdict {
 /// Mutants that hardware cannot tell from the original, by the label they follow and the start of their instruction.
 const EQUIVALENT: &[(&str, &str, &str)] = &[
     (
+        "FINISH",
+        "barrier.cluster.wait",
+        "the load warp has nothing of the other CTAs to wait for; it only closes the phase that it arrived in",
+    ),
+    (
         "SETUP_BARRIERS",
         "bar.warp.sync",
         "bar.arrive needs the warp converged, which it is where the branch before it ends; this only makes that explicit",

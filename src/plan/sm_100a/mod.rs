@@ -101,7 +101,11 @@ pub struct Kernel {
 }
 
 /// Makes the plan, or says which rule the choices break.
-pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal> {
+pub fn plan(set: &Set, target: Target, mut choices: Choices) -> Result<Plan, Illegal> {
+    if choices.splits_in_cluster() {
+        // Its CTAs have one tile each.
+        choices.accumulators = 1;
+    }
     legality::check_sizes(set)?;
     legality::check_widths(set, &choices.widths, &target)?;
     check_candidates(&choices)?;
