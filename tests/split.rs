@@ -130,7 +130,7 @@ fn no_mutant_survives_here() {
     };
     let in_cluster = worn(
         "worn-cluster",
-        vec![group(180, 136, 3136), group(40, 8, 4160)],
+        vec![group(180, 136, 6208), group(40, 8, 6464)],
     );
     let in_workspace = worn(
         "worn-workspace",

@@ -5,7 +5,7 @@ use super::workload::{
 };
 use crate::artifact::Location;
 use crate::plan::schedule::Tile as Scheduled;
-use crate::plan::tiling::{GroupTiling, TokenTile};
+use crate::plan::tiling::TokenTile;
 use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, TargetPlan, WEIGHT_ROWS, sm_100a};
 use crate::problem::Weights;
 
@@ -38,11 +38,11 @@ impl From<&Plan> for Workload {
     }
 }
 
-/// What the template does: one CTA multiplies; the load warp starts before tensor memory is there, and does not wait for
+/// What the template does: a CTA or a pair multiplies, or two CTAs side by side; the load warp starts before tensor memory is there, and does not wait for
 /// stages that nobody has used.
 fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
     Kernel {
-        sms: 1,
+        sms: inside.choices.side_by_side(),
         parameter_bytes: plan.parameters.parameter_bytes(),
         stages: least_stages(inside),
         accumulators: accumulators(inside),
@@ -58,7 +58,12 @@ fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
             },
             beside: inside.has_room_beside(&plan.target),
         }),
-        reduction: Reduction::None,
+        reduction: match &inside.choices {
+            choices if choices.splits_in_cluster() => Reduction::Cluster(choices.split_k),
+            // Each part is written as f32 and read again: about what atomics to memory take.
+            choices if choices.splits_in_workspace() => Reduction::Atomics,
+            _ => Reduction::None,
+        },
     }
 }
 
@@ -81,59 +86,63 @@ fn accumulators(inside: &sm_100a::Kernel) -> u32 {
 fn tile(plan: &Plan, inside: &sm_100a::Kernel, chunks: &Chunks, scheduled: &Scheduled) -> Tile {
     let token_tile = &plan.token_tiles[scheduled.token_tile];
     let tiling = &plan.tilings[token_tile.tiling];
-    let weight_rows = WEIGHT_ROWS.min(tiling.n - scheduled.weight_tile * WEIGHT_ROWS);
-    let steps = inside.choices.k_block / STEP_K;
+    let choices = &inside.choices;
+    let (ctas, tile_rows) = (choices.side_by_side(), choices.tile_rows());
+    let part = scheduled.part;
+    let first_row = scheduled.weight_tile * tile_rows;
+    let steps = choices.steps();
     let subtiles = inside.shared.stage.row_bytes / inside.shared.stage.span;
-    let weights = chunks.weights[token_tile.tiling] + scheduled.weight_tile * tiling.k_blocks;
-    let tokens = chunks.tokens[scheduled.token_tile];
-    let streams = vec![
-        stream(Operand::Weights, weights, weight_rows, 1, steps, tiling),
-        stream(
-            Operand::Tokens,
-            tokens,
-            token_tile.rows,
-            token_tile.slabs,
-            steps,
-            tiling,
-        ),
-    ];
+    let last_steps = if part.first + part.k_blocks == tiling.k_blocks {
+        tiling.tail_steps
+    } else {
+        steps
+    };
+    let stream = |operand, chunk: u32, rows, slabs| {
+        let step = rows * STEP_BYTES + slabs * SCALE_BLOCK_BYTES;
+        Stream {
+            operand,
+            first_chunk: chunk + part.first,
+            bytes: steps * step,
+            last_bytes: last_steps * step,
+        }
+    };
+    // 128 weight rows for each CTA, as far as there are any; slabs of scales are whole.
+    let weights = (0..ctas).filter_map(|cta| {
+        let row = first_row + cta * WEIGHT_ROWS;
+        let rows = tiling.n.checked_sub(row).filter(|rows| *rows > 0)?;
+        let chunk = chunks.weights[token_tile.tiling] + row / WEIGHT_ROWS * tiling.k_blocks;
+        Some(stream(Operand::Weights, chunk, rows.min(WEIGHT_ROWS), 1))
+    });
+    let tokens = stream(
+        Operand::Tokens,
+        chunks.tokens[scheduled.token_tile],
+        token_tile.rows,
+        token_tile.slabs,
+    );
+    let own_tokens = token_tile.rows.div_ceil(choices.mma_ctas());
+    let stored_rows = (tiling.n - first_row).min(tile_rows);
     Tile {
-        k_blocks: tiling.k_blocks,
+        k_blocks: part.k_blocks,
         steps,
-        last_steps: tiling.tail_steps,
-        fill_bytes: streams.iter().map(|s| s.bytes).sum(),
-        streams,
+        last_steps,
+        fill_bytes: steps
+            * ((WEIGHT_ROWS + own_tokens) * STEP_BYTES
+                + (1 + token_tile.slabs) * SCALE_BLOCK_BYTES),
+        streams: weights.chain([tokens]).collect(),
         copies: 2 * subtiles + 1 + token_tile.slabs,
         mma: Mma {
-            rows: WEIGHT_ROWS,
+            rows: WEIGHT_ROWS * choices.mma_ctas(),
             columns: token_tile.width,
-            ctas: 1,
+            ctas: choices.mma_ctas(),
         },
         mmas: 1,
         scale_copies: 1 + token_tile.slabs,
         // The epilogue reads whole chunks.
-        // The epilogue reads whole chunks.
-        columns: token_tile.rows.next_multiple_of(inside.choices.chunk),
-        store_bytes: token_tile.rows * weight_rows * plan.set.output.bytes() as u32,
-        sum: None,
-    }
-}
-
-/// Rows that do not exist are not fetched; slabs of scales are whole.
-fn stream(
-    operand: Operand,
-    first_chunk: u32,
-    rows: u32,
-    slabs: u32,
-    steps: u32,
-    tiling: &GroupTiling,
-) -> Stream {
-    let step = rows * STEP_BYTES + slabs * SCALE_BLOCK_BYTES;
-    Stream {
-        operand,
-        first_chunk,
-        bytes: steps * step,
-        last_bytes: tiling.tail_steps * step,
+        columns: token_tile.rows.next_multiple_of(choices.chunk),
+        store_bytes: token_tile.rows * stored_rows * plan.set.output.bytes() as u32 / part.of,
+        sum: choices
+            .splits_in_cluster()
+            .then(|| chunks.sum(plan, scheduled)),
     }
 }
 
@@ -155,7 +164,7 @@ impl Chunks {
         let weights = plan
             .tilings
             .iter()
-            .map(|t| next(t.weight_tiles * t.k_blocks))
+            .map(|t| next(t.n.div_ceil(WEIGHT_ROWS) * t.k_blocks))
             .collect();
         let k_blocks = |t: &TokenTile| plan.tilings[t.tiling].k_blocks;
         let tokens = plan.token_tiles.iter().map(|t| next(k_blocks(t))).collect();
@@ -164,5 +173,12 @@ impl Chunks {
             tokens,
             count,
         }
+    }
+
+    /// A number for each tile of the output.
+    fn sum(&self, plan: &Plan, tile: &Scheduled) -> u32 {
+        let tiles = |t: &TokenTile| plan.tilings[t.tiling].weight_tiles;
+        let before: u32 = plan.token_tiles[..tile.token_tile].iter().map(tiles).sum();
+        before + tile.weight_tile
     }
 }
