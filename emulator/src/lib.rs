@@ -49,7 +49,7 @@ pub use check::{Conflict, Undefined};
 pub use engine::tensor_map::TensorMap;
 pub use error::{LoadError, LoadErrorKind};
 pub use machine::{
-    Checks, Counts, Device, DeviceConfig, Fault, FaultKind, Launch, Module, Parameter, Report,
-    Schedule, Site, Stop, Stopped,
+    Checks, Counts, Device, DeviceConfig, Fault, FaultKind, Launch, Misuse, Module, Parameter,
+    Report, Rule, Schedule, Site, Stop, Stopped,
 };
 pub use ptx::Position;

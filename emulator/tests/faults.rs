@@ -1,10 +1,9 @@
 //! Wrong kernels and their correct twins (faults/README.md): each wrong one must be reported as its header says, each
 //! correct one must run under every schedule and give the right output, and all must assemble.
 //!
-//! What the emulator cannot do yet is listed in faults/pending.txt. A pending case that comes out right is an error
-//! too, so the list can only shrink. `FAULTS=race-shared/` restricts a run to the cases whose name begins so.
+//! `FAULTS=race-shared/` restricts a run to the cases whose name begins so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 #[path = "faults/harness/mod.rs"]
@@ -29,34 +28,11 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(folder().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// Case -> reason.
-fn pending() -> BTreeMap<String, String> {
-    let text = read("pending.txt");
-    let entries = text
-        .lines()
-        .filter(|l| !l.is_empty() && !l.starts_with('#'));
-    entries
-        .map(|l| {
-            l.split_once("  ")
-                .unwrap_or_else(|| panic!("pending.txt: `{l}` needs a reason"))
-        })
-        .map(|(name, reason)| (name.into(), reason.trim().into()))
-        .collect()
-}
-
 fn check(cases: impl Iterator<Item = Case>) {
-    let pending = pending();
     let (mut misses, mut ran) = (Vec::new(), 0);
     for case in cases {
         ran += 1;
-        match (verdict::miss(&case), pending.get(&case.name)) {
-            (Some(why), None) => misses.push(format!("{:<44} {why}", case.name)),
-            (None, Some(_)) => misses.push(format!(
-                "{:<44} is right now: take it off pending.txt",
-                case.name
-            )),
-            _ => {}
-        }
+        misses.extend(verdict::miss(&case).map(|why| format!("{:<44} {why}", case.name)));
     }
     assert!(
         misses.is_empty(),
@@ -119,10 +95,4 @@ fn every_kind_has_cases_and_every_wrong_kernel_a_twin() {
         listed, expected,
         "kinds in README.md and kinds in the cases"
     );
-    for name in pending().keys() {
-        assert!(
-            names.contains(name.as_str()),
-            "pending.txt: there is no {name}"
-        );
-    }
 }

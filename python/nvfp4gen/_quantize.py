@@ -35,7 +35,8 @@ def quantize(values: Any, *, tensor_scale: Union[float, str, None] = None) -> Qu
     rows, k = _matrix(values)
     scale = {None: 1.0, "auto": None}.get(tensor_scale, tensor_scale)
     parts = _native.quantize(_bytes(values), rows, k, str(values.dtype), scale)
-    codes, scales = (numpy.frombuffer(part, numpy.uint8).reshape(rows, -1) for part in parts[:2])
+    codes = numpy.frombuffer(parts[0], numpy.uint8).reshape(rows, k // 2)
+    scales = numpy.frombuffer(parts[1], numpy.uint8).reshape(rows, k // 16)
     return Quantized(codes, scales, parts[2])
 
 

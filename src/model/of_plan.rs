@@ -6,7 +6,7 @@ use super::workload::{
 use crate::artifact::Location;
 use crate::plan::schedule::Tile as Scheduled;
 use crate::plan::tiling::TokenTile;
-use crate::plan::{Plan, SCALE_BLOCK_BYTES, STEP_K, TargetPlan, WEIGHT_ROWS, sm_100a};
+use crate::plan::{Plan, SCALE_BLOCK_BYTES, SCALE_ROWS, STEP_K, TargetPlan, WEIGHT_ROWS, sm_100a};
 use crate::problem::Weights;
 
 /// Bytes of one operand row in one K = 64 step.
@@ -38,8 +38,8 @@ impl From<&Plan> for Workload {
     }
 }
 
-/// What the template does: a CTA or a pair multiplies, or two CTAs side by side; the load warp starts before tensor memory is there, and does not wait for
-/// stages that nobody has used.
+/// What the template does: the load warp starts before tensor memory is there, and does not wait for stages that nobody
+/// has used. Two CTAs side by side are one worker.
 fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
     Kernel {
         sms: inside.choices.side_by_side(),
@@ -84,66 +84,71 @@ fn accumulators(inside: &sm_100a::Kernel) -> u32 {
 }
 
 fn tile(plan: &Plan, inside: &sm_100a::Kernel, chunks: &Chunks, scheduled: &Scheduled) -> Tile {
+    let choices = &inside.choices;
     let token_tile = &plan.token_tiles[scheduled.token_tile];
     let tiling = &plan.tilings[token_tile.tiling];
-    let choices = &inside.choices;
-    let (ctas, tile_rows) = (choices.side_by_side(), choices.tile_rows());
-    let part = scheduled.part;
-    let first_row = scheduled.weight_tile * tile_rows;
-    let steps = choices.steps();
+    let tile_rows = choices.tile_rows();
+    let weight_rows = tile_rows.min(tiling.n - scheduled.weight_tile * tile_rows);
+    let (steps, slabs) = (choices.steps(), token_tile.slabs);
     let subtiles = inside.shared.stage.row_bytes / inside.shared.stage.span;
+    let part = scheduled.part;
     let last_steps = if part.first + part.k_blocks == tiling.k_blocks {
         tiling.tail_steps
     } else {
         steps
     };
-    let stream = |operand, chunk: u32, rows, slabs| {
-        let step = rows * STEP_BYTES + slabs * SCALE_BLOCK_BYTES;
-        Stream {
-            operand,
-            first_chunk: chunk + part.first,
-            bytes: steps * step,
-            last_bytes: last_steps * step,
-        }
+    let stream = |operand, chunk: u32, step: u32| Stream {
+        operand,
+        first_chunk: chunk + part.first,
+        bytes: steps * step,
+        last_bytes: last_steps * step,
     };
-    // 128 weight rows for each CTA, as far as there are any; slabs of scales are whole.
-    let weights = (0..ctas).filter_map(|cta| {
-        let row = first_row + cta * WEIGHT_ROWS;
-        let rows = tiling.n.checked_sub(row).filter(|rows| *rows > 0)?;
-        let chunk = chunks.weights[token_tile.tiling] + row / WEIGHT_ROWS * tiling.k_blocks;
-        Some(stream(Operand::Weights, chunk, rows.min(WEIGHT_ROWS), 1))
-    });
-    let tokens = stream(
-        Operand::Tokens,
-        chunks.tokens[scheduled.token_tile],
-        token_tile.rows,
-        token_tile.slabs,
-    );
-    let own_tokens = token_tile.rows.div_ceil(choices.mma_ctas());
-    let stored_rows = (tiling.n - first_row).min(tile_rows);
+    let weights = chunks.weights[token_tile.tiling] + scheduled.weight_tile * tiling.k_blocks;
+    let tokens = chunks.tokens[scheduled.token_tile];
+    // A pair that does not multicast fetches its token scales twice, and each of its CTAs half of the tokens.
+    let requested_slabs = if choices.pair && !choices.multicast {
+        2 * slabs
+    } else {
+        slabs
+    };
+    let own_tokens = token_tile.rows / choices.mma_ctas();
+    let weight_slabs = weight_rows.div_ceil(SCALE_ROWS);
     Tile {
         k_blocks: part.k_blocks,
         steps,
         last_steps,
-        fill_bytes: steps
-            * ((WEIGHT_ROWS + own_tokens) * STEP_BYTES
-                + (1 + token_tile.slabs) * SCALE_BLOCK_BYTES),
-        streams: weights.chain([tokens]).collect(),
-        copies: 2 * subtiles + 1 + token_tile.slabs,
+        fill_bytes: steps * step_bytes(weight_rows.min(WEIGHT_ROWS) + own_tokens, 1 + slabs),
+        streams: vec![
+            stream(
+                Operand::Weights,
+                weights,
+                step_bytes(weight_rows, weight_slabs),
+            ),
+            stream(
+                Operand::Tokens,
+                tokens,
+                step_bytes(token_tile.rows, requested_slabs),
+            ),
+        ],
+        copies: 2 * subtiles + 1 + slabs,
         mma: Mma {
             rows: WEIGHT_ROWS * choices.mma_ctas(),
             columns: token_tile.width,
             ctas: choices.mma_ctas(),
         },
         mmas: 1,
-        scale_copies: 1 + token_tile.slabs,
+        scale_copies: 1 + slabs,
         // The epilogue reads whole chunks.
         columns: token_tile.rows.next_multiple_of(choices.chunk),
-        store_bytes: token_tile.rows * stored_rows * plan.set.output.bytes() as u32 / part.of,
-        sum: choices
-            .splits_in_cluster()
-            .then(|| chunks.sum(plan, scheduled)),
+        store_bytes: token_tile.rows * weight_rows * plan.set.output.bytes() as u32 / part.of,
+        sum: (choices.splits_in_cluster()).then(|| chunks.sum(plan, scheduled)),
     }
+}
+
+/// Bytes of so many operand rows and slabs of scales in one K = 64 step. Rows that do not exist are not fetched; slabs
+/// are whole.
+fn step_bytes(rows: u32, slabs: u32) -> u32 {
+    rows * STEP_BYTES + slabs * SCALE_BLOCK_BYTES
 }
 
 /// First chunk of each tiling's weights and of each token tile.
@@ -164,7 +169,7 @@ impl Chunks {
         let weights = plan
             .tilings
             .iter()
-            .map(|t| next(t.n.div_ceil(WEIGHT_ROWS) * t.k_blocks))
+            .map(|t| next(t.weight_tiles * t.k_blocks))
             .collect();
         let k_blocks = |t: &TokenTile| plan.tilings[t.tiling].k_blocks;
         let tokens = plan.token_tiles.iter().map(|t| next(k_blocks(t))).collect();

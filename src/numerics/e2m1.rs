@@ -84,7 +84,7 @@ mod tests {
             let (low, high) = (decode(code), decode(code + 1));
             let halfway = (low + high) / 2.0;
             assert_eq!(encode(halfway), code + code % 2, "{halfway}");
-            assert_eq!(encode(-halfway.next_up()), code + 1 | 8);
+            assert_eq!(encode(-halfway.next_up()), (code + 1) | 8);
             assert_eq!(encode(halfway.next_down()), code);
         }
         assert_eq!(

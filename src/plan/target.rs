@@ -56,10 +56,11 @@ pub const SM_103A: Target = Target {
     ..SM_100A
 };
 
-/// Hopper, H100 and H200. `.version` 8.1 is the first with parameters of more than 4 KB.
+/// Hopper, H100 and H200. `.version` 8.1 is the first with parameters of more than 4 KB, 8.3 the first with the fence that
+/// tensor maps in device memory need.
 pub const SM_90A: Target = Target {
     name: "sm_90a",
-    ptx_version: "8.1",
+    ptx_version: "8.3",
     sms: 132,
     shared_bytes: 232_448,
     token_start_step: 8,

@@ -246,7 +246,7 @@ fn check_slots(entry: &KernelEntry) -> Result<(), String> {
     let pointers = pointers.map(|slot| (slot.offset, 8, 8, slot.group, slot.operand));
     if block.workspace_bytes > 0 {
         let offset = block.workspace_offset;
-        if offset % 8 != 0 || u64::from(offset) + 8 > u64::from(block.bytes) {
+        if !offset.is_multiple_of(8) || u64::from(offset) + 8 > u64::from(block.bytes) {
             return Err(format!(
                 "the address of its workspace, at offset {offset}, is not in its parameter block"
             ));

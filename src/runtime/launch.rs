@@ -21,8 +21,10 @@ use super::workspace::Workspace;
 use crate::artifact::Location;
 
 /// A launch that owns its parameter block. One thread at a time uses it; clones and other launches of the kernel are
-/// independent of it. Where the kernel [has a workspace](Kernel::has_workspace), the launch owns that too: its uses, those
-/// in graphs included, must follow each other in one stream or by events, and a clone has to be bound before it is used. Dropping it waits for nothing, but for the tables of large sets, see [`Kernel::uses_table`].
+/// independent of it. Dropping it waits for nothing, but for the tables of large sets, see [`Kernel::uses_table`].
+///
+/// Where the kernel [has a workspace](Kernel::has_workspace), the launch owns that too: its uses, those in graphs included,
+/// must follow each other in one stream or by events, and a clone has to be bound before it is used.
 pub struct Launch {
     kernel: Kernel,
     block: Block,

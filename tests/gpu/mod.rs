@@ -25,7 +25,10 @@ const CHILD: &str = "NVFP4GEN_TEST_CHILD";
 pub fn driver_folder() -> PathBuf {
     let own = std::env::current_exe().expect("the test's own path");
     // Cargo puts shared libraries that a test depends on beside it.
-    let library = own.with_file_name("libcuda.so");
+    let library = match std::env::var_os("NVFP4GEN_TEST_DRIVER") {
+        Some(path) => PathBuf::from(path),
+        None => own.with_file_name("libcuda.so"),
+    };
     assert!(library.exists(), "{} is not there", library.display());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulated-driver");
     std::fs::create_dir_all(&folder).expect("a folder for links");

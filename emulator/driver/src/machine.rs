@@ -377,7 +377,7 @@ fn meaning(stop: &Stop) -> Error {
     match fault.kind {
         FaultKind::OutOfBounds { .. } => Error::ILLEGAL_ADDRESS,
         FaultKind::Misaligned { .. } => Error::MISALIGNED_ADDRESS,
-        FaultKind::Operand(_) | FaultKind::Illegal(_) => Error::ILLEGAL_INSTRUCTION,
+        FaultKind::Operand(_) | FaultKind::Illegal(..) => Error::ILLEGAL_INSTRUCTION,
         FaultKind::Deadlock(_) | FaultKind::InstructionLimit(_) => Error::LAUNCH_TIMEOUT,
         FaultKind::TensorMemoryLeak(_) => Error::TENSOR_MEMORY_LEAK,
         _ => Error::LAUNCH_FAILED,

@@ -53,6 +53,11 @@ impl Clock {
         }
     }
 
+    /// True if anything is known of a warp.
+    pub fn has_any(&self, warp: u32) -> bool {
+        self.base(warp) > 0 || self.find_split(warp).is_ok()
+    }
+
     /// Up to where a stream has happened.
     pub fn stream(&self, stream: Stream) -> u32 {
         self.streams.get(stream as usize).copied().unwrap_or(0)

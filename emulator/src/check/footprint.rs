@@ -3,7 +3,7 @@
 use crate::engine::descriptor::{CtaGroup, Format, SharedMatrix};
 use crate::engine::mma::format::element_bytes;
 use crate::engine::mma::wgmma::Wgmma;
-use crate::engine::mma::{AOperand, Mma};
+use crate::engine::mma::{AOperand, Mma, a_lane};
 use crate::engine::operand::{k_major_units, mn_major_units};
 use crate::engine::tensor_memory::{Access, AccessShape, accumulator_blocks, split};
 use crate::machine::{BoxMode, SharedAddress, Work, targets};
@@ -206,7 +206,11 @@ fn tensor_reads(mma: &Mma, rows_a: usize, n: usize, rank: u32) -> Vec<Touch> {
     };
     let mut touches = Vec::new();
     if let AOperand::Tensor(address) = mma.a {
-        touches.push(read(address, lanes(0, rows_a), ROW / 4));
+        let (lane, _) = split(address);
+        let all = (0..rows_a).fold(0, |all, row| {
+            all | lanes(lane as usize + a_lane(rows_a, row), 1)
+        });
+        touches.push(read(address, all, ROW / 4));
     }
     if let Some(scales) = mma.scales {
         for (address, rows) in [(scales.a, rows_a), (scales.b, n)] {

@@ -3,8 +3,8 @@
 
 use super::footprint::{operand_units, ranks};
 use super::{GRANULE, granules};
-use crate::engine::descriptor::SharedMatrix;
-use crate::engine::mma::{AOperand, Mma};
+use crate::engine::descriptor::{Format, Kind, SharedMatrix};
+use crate::engine::mma::{AOperand, Mma, a_lane};
 use crate::engine::operand::k_major_units;
 use crate::engine::tensor_memory::{Access, COLUMNS, CopyShape, accumulator_blocks, split};
 
@@ -163,7 +163,7 @@ pub(crate) fn multiply(ctas: &mut [Initialised], mma: &Mma, rank: u32, line: u32
                 &ctas[rank as usize],
                 mma.b,
                 rows_b,
-                instruction.b,
+                (instruction.kind, instruction.b),
                 instruction.transpose_b,
             );
             rows.into_iter().map(move |row| first + row)
@@ -177,12 +177,21 @@ pub(crate) fn multiply(ctas: &mut [Initialised], mma: &Mma, rank: u32, line: u32
         undefined_b.iter().for_each(|n| columns[*n] = false);
         match mma.a {
             AOperand::Shared(a) => {
-                let undefined = shared_rows(cta, a, rows_a, instruction.a, instruction.transpose_a);
+                let undefined = shared_rows(
+                    cta,
+                    a,
+                    rows_a,
+                    (instruction.kind, instruction.a),
+                    instruction.transpose_a,
+                );
                 undefined.into_iter().for_each(|row| rows[row] = false);
             }
             AOperand::Tensor(address) => {
-                let (_, column) = split(address);
-                let defined = |row: usize| (0..8).all(|c| cta.defined(row, column as usize + c));
+                let (lane, column) = split(address);
+                let defined = |row: usize| {
+                    let lane = lane as usize + a_lane(rows_a, row);
+                    (0..8).all(|c| cta.defined(lane, column as usize + c))
+                };
                 (0..rows_a).for_each(|row| rows[row] = defined(row));
             }
         }
@@ -242,12 +251,22 @@ fn mark_result(
     }
 }
 
+/// Bytes of a unit that hold elements: in the kinds that mix formats, narrow elements are padded to 16 bytes for each 16
+/// (PTX ISA, packing formats of tcgen05.mma).
+fn used_bytes(kind: Kind, format: Format) -> u32 {
+    match (kind, format) {
+        (Kind::F8f6f4 | Kind::Mxf8f6f4, Format::E2m1) => 8,
+        (Kind::F8f6f4 | Kind::Mxf8f6f4, Format::E2m3 | Format::E3m2) => 12,
+        _ => GRANULE,
+    }
+}
+
 /// The rows of an operand in shared memory that are not wholly defined.
 fn shared_rows(
     cta: &Initialised,
     descriptor: u64,
     rows: usize,
-    format: crate::engine::descriptor::Format,
+    (kind, format): (Kind, Format),
     transpose: bool,
 ) -> Vec<usize> {
     let Ok(matrix) = SharedMatrix::decode_sm100(descriptor) else {
@@ -256,6 +275,6 @@ fn shared_rows(
     let units = operand_units(&matrix, rows, format, transpose);
     let undefined = units
         .into_iter()
-        .filter(|(_, offset)| !cta.is_set(*offset, GRANULE));
+        .filter(|(_, offset)| !cta.is_set(*offset, used_bytes(kind, format)));
     undefined.flat_map(|(rows, _)| rows).collect()
 }

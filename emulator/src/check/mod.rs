@@ -75,6 +75,8 @@ pub(crate) struct Check {
     gang: Rc<RefCell<Gang>>,
     /// The latest operation in each stream that concerns a CTA, by rank.
     outstanding: HashMap<(u32, Stream), Entry>,
+    /// Commits of other CTAs that arrive in a CTA, by its rank.
+    expected: HashMap<(u32, Stream), Entry>,
     /// By CTA.
     pub initialised: Vec<Initialised>,
 }
@@ -119,6 +121,7 @@ impl Check {
             cluster_barrier: Meeting::default(),
             gang,
             outstanding: HashMap::new(),
+            expected: HashMap::new(),
             initialised: ids
                 .iter()
                 .map(|_| Initialised::new(if on { shared } else { 0 }))
@@ -265,6 +268,7 @@ impl Check {
         if !self.on || len == 0 {
             return Ok(());
         }
+        self.peer(agent, at.rank)?;
         let entry = Entry {
             value,
             ..self.direct(agent, kind)

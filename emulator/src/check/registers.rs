@@ -30,11 +30,32 @@ impl std::fmt::Display for Undefined {
     }
 }
 
-/// The registers of a warp: lanes that are undefined, and the line that read them from memory, or 0.
+/// The registers of a warp: lanes that are undefined, the line that read them from memory, or 0, and which of their bytes
+/// are undefined in any of those lanes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Registers {
     undefined: Vec<u32>,
     origin: Vec<u32>,
+    bytes: Vec<u8>,
+}
+
+/// What an instruction makes of undefined operands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Taken {
+    lanes: u32,
+    origin: u32,
+    /// Results that are undefined in some bytes only.
+    parts: Vec<(Slot, u32, u8)>,
+}
+
+impl From<(u32, u32)> for Taken {
+    fn from((lanes, origin): (u32, u32)) -> Self {
+        Taken {
+            lanes,
+            origin,
+            parts: Vec::new(),
+        }
+    }
 }
 
 impl Registers {
@@ -43,6 +64,7 @@ impl Registers {
         let mut this = Registers {
             undefined: vec![u32::MAX; count],
             origin: vec![0; count],
+            bytes: vec![u8::MAX; count],
         };
         defined.for_each(|slot| this.define(slot, u32::MAX, 0, 0));
         this
@@ -68,7 +90,42 @@ impl Registers {
         *lanes = *lanes & !mask | undefined & mask;
         if undefined & mask != 0 {
             self.origin[slot as usize] = origin;
+            self.bytes[slot as usize] = u8::MAX;
         }
+    }
+
+    /// The same for a value that is undefined in some bytes.
+    fn define_bytes(&mut self, slot: Slot, mask: u32, undefined: u32, origin: u32, bytes: u8) {
+        let (before, _) = self.slot(slot);
+        let kept = self.bytes.get(slot as usize).copied().unwrap_or(0);
+        self.define(slot, mask, undefined, origin);
+        if let Some(all) = self
+            .bytes
+            .get_mut(slot as usize)
+            .filter(|_| undefined & mask != 0)
+        {
+            *all = if before & !mask == 0 {
+                bytes
+            } else {
+                kept | bytes
+            };
+        }
+    }
+
+    /// Lanes and bytes of a result that is put together.
+    fn gather(&self, bytes: &[Option<(Slot, u8)>]) -> (u32, u8) {
+        let mut result = (0, 0);
+        for (i, source) in bytes.iter().enumerate() {
+            let Some((slot, byte)) = *source else {
+                continue;
+            };
+            let (lanes, _) = self.slot(slot);
+            if lanes != 0 && self.bytes[slot as usize] >> byte & 1 != 0 {
+                result.0 |= lanes;
+                result.1 |= 1 << i;
+            }
+        }
+        result
     }
 
     fn any(&self, slots: &[Slot]) -> (u32, u32) {
@@ -91,10 +148,25 @@ impl Registers {
         mask: u32,
         here: &dyn Fn() -> Site,
         values: impl Fn(Src, u64) -> u32,
-    ) -> Result<(u32, u32), FaultKind> {
+    ) -> Result<Taken, FaultKind> {
         require(self.any(&operands.addresses), mask, "an address", here)?;
-        match taint {
+        let taken = match taint {
             Taint::Lanewise => Ok(self.any(&operands.reads)),
+            Taint::Bytes(results) => {
+                let (lanes, origin) = self.any(&operands.reads);
+                if lanes == 0 {
+                    return Ok(Taken::default());
+                }
+                let part = |(slot, bytes): &(Slot, Vec<_>)| {
+                    let (lanes, bytes) = self.gather(bytes);
+                    (*slot, lanes, bytes)
+                };
+                return Ok(Taken {
+                    lanes: 0,
+                    origin,
+                    parts: results.iter().map(part).collect(),
+                });
+            }
             Taint::Strict => {
                 require(self.any(&operands.reads), mask, "an operand", here)?;
                 Ok((0, 0))
@@ -108,28 +180,26 @@ impl Registers {
             Taint::Absorbing { a, b, value } => {
                 let (all, origin) = self.any(&operands.reads);
                 if all == 0 {
-                    return Ok((0, 0));
+                    return Ok(Taken::default());
                 }
                 let decided = |src| values(src, *value) & !self.undefined(src).0;
                 Ok((all & !decided(*a) & !decided(*b), origin))
             }
             Taint::Own => Ok((0, 0)),
-        }
+        };
+        taken.map(Taken::from)
     }
 
     /// The results of an instruction that does not define them itself.
-    pub fn after(
-        &mut self,
-        operands: &Operands,
-        taint: &Taint,
-        mask: u32,
-        (undefined, origin): (u32, u32),
-    ) {
-        if !matches!(taint, Taint::Own) {
-            operands
-                .writes
-                .iter()
-                .for_each(|slot| self.define(*slot, mask, undefined, origin));
+    pub fn after(&mut self, operands: &Operands, taint: &Taint, mask: u32, taken: Taken) {
+        if matches!(taint, Taint::Own) {
+            return;
+        }
+        for slot in &operands.writes {
+            self.define(*slot, mask, taken.lanes, taken.origin);
+        }
+        for (slot, lanes, bytes) in taken.parts {
+            self.define_bytes(slot, mask, lanes, taken.origin, bytes);
         }
     }
 

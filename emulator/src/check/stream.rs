@@ -1,8 +1,9 @@
 //! Asynchronous operations: in which stream each one counts, and what it passes on when it is complete.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::clock::Stream;
+use super::clock::{Clock, Stream};
 use super::footprint::{
     Touch, copy_footprint, multiply_footprint, tensor_copy_footprint, transfer_footprint,
 };
@@ -31,6 +32,8 @@ pub(crate) enum Key {
     Barrier(SharedAddress),
     /// wgmma groups of a warp.
     Warpgroup(u32),
+    /// Commits of a thread, in order.
+    Commits(u32),
 }
 
 /// What an operation in flight has to remember.
@@ -42,6 +45,8 @@ pub(crate) struct Ticket {
     pub signals: Vec<(SharedAddress, u32)>,
     /// The groups of cp.async that are complete when it happens.
     pub completes: Option<(Stream, u32)>,
+    /// Its place among the commits of its thread.
+    arrival: Option<(Stream, u32)>,
     /// Its place among the tensor-core operations of its thread.
     tensor: Option<(Stream, u32)>,
 }
@@ -87,12 +92,14 @@ impl Check {
         );
         self.tick(agent.rank, agent.warp);
         for at in work.signals() {
+            self.peer(agent, at.rank)?;
             self.barrier_signalled(agent, at)?;
         }
         let mut ticket = Ticket {
             thread,
             signals: Vec::new(),
             completes: None,
+            arrival: None,
             tensor: None,
         };
         match work {
@@ -118,7 +125,7 @@ impl Check {
             Work::Multiply(_) | Work::TensorCopy { .. } | Work::TensorShift { .. } => {
                 self.issue_tensor(agent, work, &mut ticket)?
             }
-            Work::Commit { .. } => {}
+            Work::Commit { .. } => self.issue_commit(agent, work, &mut ticket),
         }
         Ok(Some(ticket))
     }
@@ -165,6 +172,18 @@ impl Check {
         Ok(())
     }
 
+    /// A commit that arrives in other CTAs must have been seen there before they exit, or a later one of its thread.
+    fn issue_commit(&mut self, agent: Agent, work: &Work, ticket: &mut Ticket) {
+        let signals = work.signals();
+        let stream = self.stream(Key::Commits(agent.thread()));
+        let number = self.next(stream);
+        ticket.arrival = Some((stream, number));
+        let entry = self.operation(agent, Operation::Copy(work.name()), stream, number);
+        for at in signals.iter().filter(|at| at.rank != agent.rank) {
+            self.expected.insert((at.rank, stream), entry);
+        }
+    }
+
     /// Bulk stores: reading the source and writing the destination complete separately.
     fn issue_store(
         &mut self,
@@ -184,6 +203,7 @@ impl Check {
             Entry {
                 stream,
                 write: true,
+                strong: work.reduces(),
                 ..entry
             },
             work,
@@ -219,26 +239,57 @@ impl Check {
 
     /// A CTA exits: somebody in the cluster must have waited for all that concerns it.
     pub fn leave_nothing(&mut self, rank: u32) -> Result<(), FaultKind> {
-        let mut known = Rc::new(super::clock::Clock::default());
+        if !self.on {
+            return Ok(());
+        }
+        let mut known = Rc::new(Clock::default());
         for (_, thread) in self.warps.iter().flat_map(|w| &w.classes) {
             super::clock::join(&mut known, &thread.now.order);
         }
-        let mut left: Vec<&Entry> = self
-            .outstanding
-            .iter()
-            .filter(|((r, _), _)| *r == rank)
-            .map(|(_, e)| e)
-            .collect();
-        left.sort_by_key(|e| (e.line, e.warp));
-        match left.into_iter().find(|e| known.stream(e.stream) < e.time) {
+        let of_rank = |list: &HashMap<(u32, Stream), Entry>, known: &Clock| {
+            let own = list.iter().filter(|((r, _), _)| *r == rank);
+            let left = own.map(|(_, entry)| *entry);
+            left.filter(|e| known.stream(e.stream) < e.time)
+                .min_by_key(|e| (e.line, e.warp))
+        };
+        let left = of_rank(&self.outstanding, &known)
+            .or_else(|| of_rank(&self.expected, &self.known_in(rank)));
+        match left {
             None => Ok(()),
             Some(entry) => {
-                let site = self.gang.borrow().site(entry);
+                let site = self.gang.borrow().site(&entry);
                 let name = entry.operation.name();
                 Err(FaultKind::InFlight(format!(
                     "{name} issued at {site}, whose completion nobody has waited for"
                 )))
             }
+        }
+    }
+
+    /// What the threads of a CTA know together.
+    fn known_in(&self, rank: u32) -> Rc<Clock> {
+        let mut known = Rc::new(Clock::default());
+        let first = self.local(rank, 0);
+        let warps = &self.warps[first..first + self.warps_per_cta as usize];
+        for (_, thread) in warps.iter().flat_map(|w| &w.classes) {
+            super::clock::join(&mut known, &thread.now.order);
+        }
+        known
+    }
+
+    /// Another CTA of the cluster is touched: something must have been heard of it.
+    pub fn peer(&self, agent: Agent, rank: u32) -> Result<(), FaultKind> {
+        if !self.on || rank == agent.rank {
+            return Ok(());
+        }
+        let seen = &self.thread(agent.rank, agent.warp, agent.lane).now.seen;
+        let first = self.local(rank, 0);
+        let heard = |warp| seen.has_any(self.component(first + warp as usize));
+        match (0..self.warps_per_cta).any(heard) {
+            true => Ok(()),
+            false => Err(FaultKind::PeerNotStarted(format!(
+                "nothing was heard of CTA rank {rank} yet"
+            ))),
         }
     }
 
@@ -260,7 +311,10 @@ impl Check {
         let Some(ticket) = ticket else {
             return;
         };
-        let knowledge = barriers::completion(&ticket.thread, ticket.completes);
+        let mut knowledge = barriers::completion(&ticket.thread, ticket.completes);
+        if let Some((stream, number)) = ticket.arrival {
+            Rc::make_mut(&mut knowledge.order).raise_stream(stream, number);
+        }
         self.barriers
             .entry(at)
             .or_default()

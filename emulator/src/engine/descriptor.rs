@@ -72,9 +72,10 @@ impl SharedMatrix {
             return Err(DescriptorError::Constant(constant));
         }
         if bits >> 52 & 1 == 1 {
-            return Err(DescriptorError::Unsupported(
-                "an absolute leading dimension address (sm_103a)".into(),
-            ));
+            return Err(DescriptorError::OnlySm103 {
+                what: "an absolute leading dimension address (bit 52)",
+                matrix: true,
+            });
         }
         reserved(bits, &[(14, 2), (30, 2), (53, 8)])?;
         let swizzle = match bits >> 61 {
@@ -123,6 +124,7 @@ fn reserved(bits: u64, ranges: &[(u32, u32)]) -> Result<(), DescriptorError> {
         if value != 0 {
             return Err(DescriptorError::Reserved {
                 bit: shift + value.trailing_zeros(),
+                matrix: true,
             });
         }
     }
@@ -207,11 +209,11 @@ impl Instruction {
         group: CtaGroup,
         vector: Option<ScaleVector>,
     ) -> Result<Self, DescriptorError> {
-        check_reserved(bits, kind)?;
+        check_reserved(bits, kind).map_err(DescriptorError::of_instruction)?;
         let field = |shift: u32, width: u32| bits >> shift & ((1 << width) - 1);
         let flag = |shift: u32| field(shift, 1) == 1;
         if flag(2) {
-            return Err(DescriptorError::Unsupported("sparsity".into()));
+            return Err(DescriptorError::Sparse);
         }
         let m = match kind {
             _ if kind.is_block_scaled() => field(27, 2) << 7,
@@ -243,7 +245,8 @@ impl Instruction {
         Ok(this)
     }
 
-    /// PTX ISA, tcgen05.mma, table of shapes; N in steps of 8 for one CTA as CUTLASS has it.
+    /// PTX ISA, tcgen05.mma, table of shapes: with one CTA, block-scaled kinds and M = 64 take N in steps of 8, the dense
+    /// kinds with M = 128 in steps of 16.
     fn check_shape(&self) -> Result<(), DescriptorError> {
         let legal_m = match (self.group, self.kind.is_block_scaled()) {
             (CtaGroup::One, false) => [64, 128].contains(&self.m),
@@ -252,6 +255,7 @@ impl Instruction {
         };
         let step = match (self.group, self.kind) {
             (CtaGroup::One, Kind::I8) if self.n > 32 => 16,
+            (CtaGroup::One, kind) if !kind.is_block_scaled() && self.m == 128 => 16,
             (CtaGroup::One, _) => 8,
             (CtaGroup::Two, Kind::I8) => 32,
             (CtaGroup::Two, _) => 16,
@@ -285,7 +289,10 @@ fn check_reserved(bits: u32, kind: Kind) -> Result<(), DescriptorError> {
     match kind {
         Kind::Mxf4 | Kind::Mxf4nvf4 => {
             if bits >> 31 == 1 {
-                return Err(DescriptorError::Unsupported("K = 96 (sm_103a)".into()));
+                return Err(DescriptorError::OnlySm103 {
+                    what: "K = 96 (bit 31)",
+                    matrix: false,
+                });
             }
             // Bits 15 and 16 are the transpose bits, which these kinds do not have.
             reserved(bits64, &[(0, 2), (3, 1), (6, 1), (12, 1), (15, 2), (24, 3)])
@@ -381,7 +388,15 @@ pub enum DescriptorError {
     Constant(u32),
     Reserved {
         bit: u32,
+        /// Of a matrix descriptor.
+        matrix: bool,
     },
+    /// Legal on sm_103a, which has it and the engine has not.
+    OnlySm103 {
+        what: &'static str,
+        matrix: bool,
+    },
+    Sparse,
     SwizzleCode(u32),
     BaseOffset(u32),
     PatternAlignment {
@@ -420,6 +435,28 @@ pub enum DescriptorError {
     },
 }
 
+impl DescriptorError {
+    /// Whether it is about the 64-bit matrix descriptor, rather than the 32-bit instruction descriptor.
+    pub fn is_of_matrix(&self) -> bool {
+        match self {
+            DescriptorError::Reserved { matrix, .. }
+            | DescriptorError::OnlySm103 { matrix, .. } => *matrix,
+            DescriptorError::Constant(_)
+            | DescriptorError::SwizzleCode(_)
+            | DescriptorError::BaseOffset(_)
+            | DescriptorError::PatternAlignment { .. } => true,
+            _ => false,
+        }
+    }
+
+    fn of_instruction(mut self) -> Self {
+        if let DescriptorError::Reserved { matrix, .. } = &mut self {
+            *matrix = false;
+        }
+        self
+    }
+}
+
 impl fmt::Display for DescriptorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use DescriptorError as E;
@@ -429,7 +466,16 @@ impl fmt::Display for DescriptorError {
                 f,
                 "bits 46-48 of a matrix descriptor are {value:#05b} where sm_100 needs 0b001"
             ),
-            E::Reserved { bit } => write!(f, "reserved bit {bit} is set"),
+            E::Reserved { bit, matrix } => {
+                let which = if *matrix {
+                    "a matrix"
+                } else {
+                    "an instruction"
+                };
+                write!(f, "reserved bit {bit} of {which} descriptor is set")
+            }
+            E::OnlySm103 { what, .. } => write!(f, "{what} exists on sm_103a only"),
+            E::Sparse => write!(f, "the sparsity bit belongs to tcgen05.mma.sp"),
             E::SwizzleCode(code) => write!(
                 f,
                 "swizzle code {code} does not exist (sm_100: 0, 1, 2, 4, 6)"

@@ -40,7 +40,7 @@ fn matrix_descriptors_refused() {
     assert_eq!(refused(AB & !(1 << 46)), E::Constant(0));
     assert_eq!(refused(AB | 1 << 47), E::Constant(3));
     for bit in [14, 15, 30, 31, 53, 60] {
-        assert_eq!(refused(AB | 1 << bit), E::Reserved { bit });
+        assert_eq!(refused(AB | 1 << bit), E::Reserved { bit, matrix: true });
     }
     for code in [3, 5, 7] {
         assert_eq!(
@@ -57,7 +57,7 @@ fn matrix_descriptors_refused() {
             swizzle: Swizzle::B128
         }
     );
-    assert!(matches!(refused(AB | 1 << 52), E::Unsupported(_)));
+    assert!(matches!(refused(AB | 1 << 52), E::OnlySm103 { .. }));
 }
 
 #[test]
@@ -75,7 +75,10 @@ fn sm90_descriptors() {
     );
     assert_eq!(
         SharedMatrix::decode_sm90(bits | 1 << 46).unwrap_err(),
-        DescriptorError::Reserved { bit: 46 }
+        DescriptorError::Reserved {
+            bit: 46,
+            matrix: true
+        }
     );
     assert_eq!(
         SharedMatrix::decode_sm90(bits | 1 << 49).unwrap_err(),
@@ -114,7 +117,10 @@ fn nvfp4_instructions_refused() {
         E::ElementFormat { kind, code: 5 }
     );
     for bit in [0, 1, 3, 6, 12, 15, 16, 24, 26] {
-        assert_eq!(refused(NVFP4 | 1 << bit), E::Reserved { bit });
+        assert_eq!(
+            refused(NVFP4 | 1 << bit),
+            E::Reserved { bit, matrix: false }
+        );
     }
     let shape = |group, m, n| E::Shape { kind, group, m, n };
     assert_eq!(
@@ -140,8 +146,8 @@ fn nvfp4_instructions_refused() {
             id: 2
         }
     );
-    assert!(matches!(refused(NVFP4 | 1 << 2), E::Unsupported(_)));
-    assert!(matches!(refused(NVFP4 | 1 << 31), E::Unsupported(_)));
+    assert!(matches!(refused(NVFP4 | 1 << 2), E::Sparse));
+    assert!(matches!(refused(NVFP4 | 1 << 31), E::OnlySm103 { .. }));
     let decode = |vector| Instruction::decode(NVFP4, kind, CtaGroup::One, vector).unwrap_err();
     assert_eq!(decode(None), E::ScaleVector { kind, vector: None });
     assert_eq!(

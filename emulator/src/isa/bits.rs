@@ -3,7 +3,7 @@
 use super::form::Form;
 use super::integer::each;
 use super::types::Ty;
-use super::{Op, Taint, lanes};
+use super::{Op, Src, Taint, lanes};
 use crate::error::LoadError;
 
 type Decoded = Result<Op, LoadError>;
@@ -35,7 +35,14 @@ fn logic(f: &mut Form<'_>) -> Decoded {
         _ => return Ok(op),
     };
     let (a, b) = (f.src(1, ty)?, f.src(2, ty)?);
-    Ok(lanes::with_taint(op, Taint::Absorbing { a, b, value }))
+    let taint = match (opcode, a, b) {
+        ("and", Src::Reg(slot), Src::Imm(mask)) | ("and", Src::Imm(mask), Src::Reg(slot)) => {
+            let kept = |i: u8| (mask >> (8 * i) & 0xFF != 0).then_some((slot, i));
+            lanes::bytes(f.dst_as(0, ty)?, (0..8).map(kept))
+        }
+        _ => Taint::Absorbing { a, b, value },
+    };
+    Ok(lanes::with_taint(op, taint))
 }
 
 fn bitwise(f: &mut Form<'_>, ty: Ty) -> Decoded {
@@ -222,7 +229,7 @@ fn permute(f: &mut Form<'_>) -> Decoded {
         ("rc16", Permute::Rc16),
     ];
     let mode = f.choose(&modes).unwrap_or(Permute::Index);
-    f.map3(move |a: u32, b: u32, c: u32| {
+    let op = f.map3(move |a: u32, b: u32, c: u32| {
         let bytes = u64::from(b) << 32 | u64::from(a);
         let pick = |selector: u32| {
             let byte = (bytes >> ((selector & 7) * 8)) as u8;
@@ -233,7 +240,20 @@ fn permute(f: &mut Form<'_>) -> Decoded {
             }
         };
         u32::from_le_bytes(selectors(mode, c).map(pick))
-    })
+    })?;
+    let Src::Imm(control) = f.src(3, Ty::B32)? else {
+        return Ok(op);
+    };
+    let sources = [f.src(1, Ty::B32)?, f.src(2, Ty::B32)?];
+    let picked = selectors(mode, control as u32).map(|selector| {
+        let byte = selector & 7;
+        match sources[byte as usize / 4] {
+            Src::Reg(slot) => Some((slot, byte as u8 % 4)),
+            _ => None,
+        }
+    });
+    let taint = lanes::bytes(f.dst_as(0, Ty::B32)?, picked.into_iter());
+    Ok(lanes::with_taint(op, taint))
 }
 
 fn mask(f: &mut Form<'_>) -> Decoded {

@@ -4,7 +4,7 @@ use super::form::Form;
 use super::types::Ty;
 use super::{Collective, Execute, Op, Src};
 use crate::error::LoadError;
-use crate::machine::{FaultKind, Flow, Step};
+use crate::machine::{FaultKind, Flow, Step, Together};
 
 type Decoded = Result<Op, LoadError>;
 
@@ -141,7 +141,21 @@ impl Execute for Nothing {
     }
 }
 
-/// `setmaxnreg`: registers are not rationed here.
+/// `setmaxnreg`: registers are not rationed here, but all warps of a warpgroup must execute it.
+struct SetMaxRegisters;
+
+impl Execute for SetMaxRegisters {
+    fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
+        step.warpgroup_executes(Together::SetMaxRegisters)?;
+        Ok(Flow::Next)
+    }
+
+    fn collective(&self) -> Collective {
+        Collective::Warp
+    }
+}
+
+/// The count is a multiple of 8 (PTX ISA, setmaxnreg).
 fn set_max_registers(f: &mut Form<'_>) -> Decoded {
     f.require("`.inc` or `.dec`", &[("inc", ()), ("dec", ())])?;
     f.require("`.sync`", &[("sync", ())])?;
@@ -151,7 +165,5 @@ fn set_max_registers(f: &mut Form<'_>) -> Decoded {
     if !(24..=256).contains(&count) || count % 8 != 0 {
         return Err(f.invalid("the count must be a multiple of 8 from 24 to 256"));
     }
-    Ok(Box::new(Nothing {
-        collective: Collective::Warp,
-    }))
+    Ok(Box::new(SetMaxRegisters))
 }

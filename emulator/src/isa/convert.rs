@@ -4,7 +4,7 @@ use super::form::{Dst, Form};
 use super::minifloat::{self, BF16, E2M1, E2M3, E3M2, E4M3, E5M2, F16, Format, TF32};
 use super::rounding::{self, Rounding};
 use super::types::{Ty, Value};
-use super::{Op, lanes, sign_extend, truncate};
+use super::{Op, Src, lanes, sign_extend, truncate};
 use crate::error::LoadError;
 
 type Decoded = Result<Op, LoadError>;
@@ -215,7 +215,19 @@ fn read(ty: Ty, ftz: bool) -> fn(u64, bool) -> Number {
 fn plain(f: &mut Form<'_>, to: Ty, from: Ty, style: Style) -> Decoded {
     let (d, a) = (f.dst(0)?, f.src(1, from)?);
     if !to.is_float() && !from.is_float() {
-        return Ok(integer_to_integer(d, a, to, from, style.sat));
+        let op = integer_to_integer(d, a, to, from, style.sat);
+        let Src::Reg(slot) = a else {
+            return Ok(op);
+        };
+        if style.sat {
+            return Ok(op);
+        }
+        let kept = to.bytes().min(from.bytes()) as u8;
+        let sources = (0..8).map(|i: u8| match i {
+            i if i < kept => Some((slot, i)),
+            _ => from.is_signed().then_some((slot, kept - 1)),
+        });
+        return Ok(lanes::with_taint(op, lanes::bytes(d, sources)));
     }
     if to.is_float() && !from.is_float() && style.rounding.is_none() && to != Ty::F64 {
         return Err(f.invalid("needs a rounding modifier"));

@@ -3,19 +3,24 @@
 use super::control::Nothing;
 use super::form::{Addr, Form};
 use super::memory::cache_hints;
+use super::reduction::{OPERATIONS, Reduction};
 use super::types::Ty;
 use super::{Collective, Execute, Op, Src};
-use crate::engine::tma::Direction;
 use crate::error::LoadError;
 use crate::machine::{BoxMode, FaultKind, Flow, SharedAddress, Space, Step, Work};
 
 type Decoded = Result<Op, LoadError>;
 
 pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
-    if f.take("reduce") {
-        return Err(f.unsupported("cp.reduce is not implemented"));
-    }
+    let reduce = f.take("reduce");
     f.require("`.async`", &[("async", ())])?;
+    if reduce {
+        f.require("`.bulk`", &[("bulk", ())])?;
+        return match f.take("tensor") {
+            true => tensor(f, false, true),
+            false => bulk_reduction(f),
+        };
+    }
     if f.take("bulk") {
         return bulk(f);
     }
@@ -221,7 +226,7 @@ fn bulk(f: &mut Form<'_>) -> Decoded {
     }
     let prefetch = f.take("prefetch");
     if f.take("tensor") {
-        return tensor(f, prefetch);
+        return tensor(f, prefetch, false);
     }
     if prefetch {
         f.ignore(&["L2", "global"]);
@@ -238,10 +243,31 @@ fn bulk(f: &mut Form<'_>) -> Decoded {
     let to = f.require("a destination space", &PLACES)?;
     let from = f.require("a source space", &PLACES)?;
     if to == Place::Global {
-        bulk_store(f, from)
+        bulk_store(f, from, false)
     } else {
-        bulk_load(f, to, from)
+        bulk_load(f, to, from, false)
     }
+}
+
+/// `cp.reduce.async.bulk` (PTX ISA, 9.7.9.25.4.2).
+fn bulk_reduction(f: &mut Form<'_>) -> Decoded {
+    let to = f.require("a destination space", &PLACES)?;
+    let from = f.require("a source space", &PLACES)?;
+    if to == Place::Global {
+        bulk_store(f, from, true)
+    } else {
+        bulk_load(f, to, from, true)
+    }
+}
+
+/// `.add.u32` and the like.
+fn reduction(f: &mut Form<'_>) -> Result<Reduction, LoadError> {
+    let operation = f.require("an operation", &OPERATIONS.map(|o| (o, o)))?;
+    f.ignore(&["noftz"]);
+    let ty = f.ty()?;
+    Reduction::new(operation, ty)
+        .filter(|_| !matches!(operation, "cas" | "exch"))
+        .ok_or_else(|| f.unsupported("this reduction is not implemented"))
 }
 
 struct BulkLoad {
@@ -252,6 +278,7 @@ struct BulkLoad {
     bytes: Src,
     barrier: Addr,
     mask: Option<Src>,
+    reduction: Option<Reduction>,
 }
 
 impl Execute for BulkLoad {
@@ -281,6 +308,7 @@ impl Execute for BulkLoad {
                     src: from,
                     bytes,
                     barrier,
+                    reduction: self.reduction,
                 }
             };
             step.issue(lane, work)?;
@@ -289,13 +317,17 @@ impl Execute for BulkLoad {
     }
 }
 
-fn bulk_load(f: &mut Form<'_>, to: Place, from: Place) -> Decoded {
+fn bulk_load(f: &mut Form<'_>, to: Place, from: Place, reduces: bool) -> Decoded {
     f.require(
         "`.mbarrier::complete_tx::bytes`",
         &[("mbarrier::complete_tx::bytes", ())],
     )?;
+    if reduces && from == Place::Global {
+        return Err(f.invalid("reduces from .shared::cta only"));
+    }
     let multicast = f.take("multicast::cluster");
     let policy = f.take("L2::cache_hint");
+    let reduction = reduces.then(|| reduction(f)).transpose()?;
     let (dst, src, bytes, barrier) = (f.addr(0)?, f.addr(1)?, f.src(2, Ty::B32)?, f.addr(3)?);
     let mask = if multicast {
         Some(f.src(4, Ty::B16)?)
@@ -313,6 +345,7 @@ fn bulk_load(f: &mut Form<'_>, to: Place, from: Place) -> Decoded {
         bytes,
         barrier,
         mask,
+        reduction,
     }))
 }
 
@@ -320,6 +353,7 @@ struct BulkStore {
     dst: Addr,
     src: Addr,
     bytes: Src,
+    reduction: Option<Reduction>,
 }
 
 impl Execute for BulkStore {
@@ -337,24 +371,35 @@ impl Execute for BulkStore {
                     dst: dst[lane],
                     src: from,
                     bytes: bytes[lane] as u32,
+                    reduction: self.reduction,
                 },
             )?;
         }
         Ok(Flow::Next)
     }
+
+    fn couples_clusters(&self) -> bool {
+        self.reduction.is_some()
+    }
 }
 
-fn bulk_store(f: &mut Form<'_>, from: Place) -> Decoded {
+fn bulk_store(f: &mut Form<'_>, from: Place, reduces: bool) -> Decoded {
     f.require("`.bulk_group`", &[("bulk_group", ())])?;
     let policy = f.take("L2::cache_hint");
     if from != Place::Cta {
         return Err(f.invalid("the source must be .shared::cta"));
     }
+    let reduction = reduces.then(|| reduction(f)).transpose()?;
     let (dst, src, bytes) = (f.addr(0)?, f.addr(1)?, f.src(2, Ty::B32)?);
     if policy {
         f.src(3, Ty::B64)?;
     }
-    Ok(Box::new(BulkStore { dst, src, bytes }))
+    Ok(Box::new(BulkStore {
+        dst,
+        src,
+        bytes,
+        reduction,
+    }))
 }
 
 // ---- tensor copies
@@ -375,6 +420,8 @@ struct TensorStore {
     coordinates: Vec<Src>,
     mode: BoxMode,
     src: Addr,
+    /// What a reduction does; the type comes from the tensor map.
+    operation: Option<&'static str>,
 }
 
 fn coordinates_of(step: &Step<'_>, sources: &[Src]) -> Vec<[u64; 32]> {
@@ -431,10 +478,15 @@ impl Execute for TensorStore {
                 count: self.coordinates.len(),
                 mode: self.mode,
                 src: from,
+                operation: self.operation,
             };
             step.issue(lane, work)?;
         }
         Ok(Flow::Next)
+    }
+
+    fn couples_clusters(&self) -> bool {
+        self.operation.is_some()
     }
 }
 
@@ -454,7 +506,7 @@ fn map_operand(f: &mut Form<'_>, i: usize, count: usize) -> Result<(Addr, Vec<Sr
     Ok((addr, coordinates))
 }
 
-fn tensor(f: &mut Form<'_>, prefetch: bool) -> Decoded {
+fn tensor(f: &mut Form<'_>, prefetch: bool, reduces: bool) -> Decoded {
     let dimensions = [("1d", 1), ("2d", 2), ("3d", 3), ("4d", 4), ("5d", 5)];
     let rank = f.require("the number of dimensions", &dimensions)?;
     let modes = [
@@ -462,6 +514,7 @@ fn tensor(f: &mut Form<'_>, prefetch: bool) -> Decoded {
         ("tile::gather4", BoxMode::FourRows),
         ("tile::scatter4", BoxMode::FourRows),
     ];
+    // A reduction names its operation in front of the mode.
     let mode = f.choose(&modes).unwrap_or(BoxMode::Tile);
     let count = if mode == BoxMode::FourRows { 5 } else { rank };
     if prefetch {
@@ -477,13 +530,11 @@ fn tensor(f: &mut Form<'_>, prefetch: bool) -> Decoded {
     }
     let to = f.require("a destination space", &PLACES)?;
     f.require("a source space", &PLACES)?;
-    let direction = if to == Place::Global {
-        Direction::Store
-    } else {
-        Direction::Load
-    };
-    if direction == Direction::Store {
-        return tensor_store(f, mode, count);
+    if to == Place::Global {
+        return tensor_store(f, mode, count, reduces);
+    }
+    if reduces {
+        return Err(f.invalid("reduces into .global only"));
     }
     f.require(
         "`.mbarrier::complete_tx::bytes`",
@@ -517,7 +568,14 @@ fn tensor(f: &mut Form<'_>, prefetch: bool) -> Decoded {
     }))
 }
 
-fn tensor_store(f: &mut Form<'_>, mode: BoxMode, count: usize) -> Decoded {
+fn tensor_store(f: &mut Form<'_>, mode: BoxMode, count: usize, reduces: bool) -> Decoded {
+    let operations = OPERATIONS.map(|o| (o, o));
+    let operation = reduces
+        .then(|| f.require("an operation", &operations))
+        .transpose()?;
+    if matches!(operation, Some("cas" | "exch")) {
+        return Err(f.invalid("this is no reduction"));
+    }
     f.require("`.bulk_group`", &[("bulk_group", ())])?;
     let policy = f.take("L2::cache_hint");
     let (map, coordinates) = map_operand(f, 0, count)?;
@@ -530,5 +588,6 @@ fn tensor_store(f: &mut Form<'_>, mode: BoxMode, count: usize) -> Decoded {
         coordinates,
         mode,
         src,
+        operation,
     }))
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::form::{Form, Symbols};
 use super::types::Ty;
-use super::{Instruction, SINK, Slot, Special, Src, Taint, control, decode_instruction};
+use super::{Instruction, Role, SINK, Slot, Special, Src, Taint, control, decode_instruction};
 use crate::error::{LoadError, LoadErrorKind};
 use crate::ptx::Position;
 use crate::ptx::ast::{self, Statement};
@@ -28,6 +28,8 @@ pub(crate) struct Code {
     pub local_bytes: u32,
     /// Clusters may wait for each other through global memory.
     pub couples_clusters: bool,
+    /// There is a wgmma.
+    pub uses_warpgroups: bool,
 }
 
 /// Addresses of what is declared outside the entry.
@@ -252,7 +254,11 @@ impl<'a> Decoder<'a> {
                 Taint::Lanewise if super::is_strict(&written.opcode) => Taint::Strict,
                 other => other,
             },
-            is_warpgroup: written.opcode == "wgmma",
+            role: match written.opcode.as_str() {
+                "wgmma" => Role::Warpgroup,
+                "mov" => Role::Move,
+                _ => Role::Plain,
+            },
             op,
             operands,
         });
@@ -271,9 +277,10 @@ impl<'a> Decoder<'a> {
             guard: None,
             op: super::control::exit(),
             operands: Default::default(),
-            is_warpgroup: false,
+            role: Role::Plain,
             taint: Taint::Lanewise,
         });
+        let uses_warpgroups = self.instructions.iter().any(|i| i.role == Role::Warpgroup);
         let couples_clusters = self.instructions.iter().any(|i| i.op.couples_clusters());
         Ok(Code {
             instructions: self.instructions,
@@ -282,6 +289,7 @@ impl<'a> Decoder<'a> {
             shared_end: self.shared_end,
             local_bytes: self.local_bytes,
             couples_clusters,
+            uses_warpgroups,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::form::Dst;
 use super::types::Value;
-use super::{Execute, Op, Src, Taint};
+use super::{Execute, Op, Slot, Src, Taint};
 use crate::machine::{FaultKind, Flow, Step};
 
 struct Map1<G> {
@@ -112,6 +112,11 @@ impl Execute for WithTaint {
     fn taint(&self) -> Taint {
         self.taint.clone()
     }
+}
+
+/// A result whose bytes come from these.
+pub(super) fn bytes(d: Dst, sources: impl Iterator<Item = Option<(Slot, u8)>>) -> Taint {
+    Taint::Bytes(vec![(d.slot, sources.collect())])
 }
 
 pub(super) fn with_taint(op: Op, taint: Taint) -> Op {

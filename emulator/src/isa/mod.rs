@@ -25,6 +25,7 @@ mod mma;
 mod mma_double;
 mod mma_scaled;
 mod movement;
+mod reduction;
 mod rounding;
 mod special;
 mod tcgen05;
@@ -35,6 +36,7 @@ mod wgmma;
 
 pub(crate) use decode::{Code, Functions, STATIC_SHARED, decode_entry, extent};
 pub(crate) use form::Addr;
+pub(crate) use reduction::Reduction;
 pub(crate) use special::{LaneMask, Special};
 pub(crate) use types::{sign_extend, truncate};
 
@@ -106,8 +108,17 @@ pub(crate) struct Instruction {
     pub op: Op,
     pub operands: Operands,
     pub taint: Taint,
+    pub role: Role,
+}
+
+/// What an instruction is to operations that keep registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Plain,
+    /// `mov`: compilers rename accumulators in flight, and ptxas inserts the wait (its message C7517).
+    Move,
     /// A wgmma: it may follow others on the same registers.
-    pub is_warpgroup: bool,
+    Warpgroup,
 }
 
 /// The registers of an instruction.
@@ -133,6 +144,9 @@ pub(crate) enum Taint {
     },
     /// A result is defined where a or b is and decides it alone, by being this value.
     Absorbing { a: Src, b: Src, value: u64 },
+    /// Each result is put together from bytes of operands, or of nothing that could be undefined: compilers build vectors
+    /// with parts that nobody will look at.
+    Bytes(Vec<(Slot, Vec<Option<(Slot, u8)>>)>),
     /// Operands must be defined, results are.
     Strict,
     /// The instruction says itself, when it executes.

@@ -2,7 +2,7 @@
 
 use super::form::{Dst, Form};
 use super::types::Ty;
-use super::{Execute, Op, Special, Src, lanes, truncate};
+use super::{Execute, Op, Special, Src, Taint, lanes, truncate};
 use crate::error::LoadError;
 use crate::machine::window::{self, Window};
 use crate::machine::{FaultKind, Flow, Step};
@@ -84,6 +84,22 @@ impl Execute for Pack {
         }
         Ok(Flow::Next)
     }
+
+    fn taint(&self) -> Taint {
+        let each = (self.bits / 8) as u8;
+        let words = self.parts.chunks((64 / self.bits) as usize).enumerate();
+        let word = |(i, parts): (usize, &[Src])| {
+            let bytes = parts
+                .iter()
+                .flat_map(|part| (0..each).map(move |b| (part, b)));
+            let bytes = bytes.map(|(part, b)| match part {
+                Src::Reg(slot) => Some((*slot, b)),
+                _ => None,
+            });
+            (self.d.slot + i as u32, bytes.collect())
+        };
+        Taint::Bytes(words.map(word).collect())
+    }
 }
 
 fn part_type(bits: u32) -> Option<Ty> {
@@ -136,6 +152,19 @@ impl Execute for Unpack {
             );
         }
         Ok(Flow::Next)
+    }
+
+    fn taint(&self) -> Taint {
+        let Src::Reg(source) = self.a else {
+            return Taint::Lanewise;
+        };
+        let each = (self.bits / 8) as usize;
+        let part = |(i, d): (usize, &Dst)| {
+            let from = i * each..(i + 1) * each;
+            let bytes = from.map(|b| Some((source + b as u32 / 8, b as u8 % 8)));
+            (d.slot, bytes.collect())
+        };
+        Taint::Bytes(self.parts.iter().enumerate().map(part).collect())
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
 
 #[derive(Clone, Copy)]
 enum Action {
-    /// Orders register accesses before the MMAs that follow: nothing to do where registers have one order.
+    /// Orders register accesses before the MMAs that follow.
     Fence,
     Commit,
     /// At most so many of the youngest groups may stay incomplete.
@@ -49,7 +49,7 @@ struct Order {
 impl Execute for Order {
     fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
         match self.action {
-            Action::Fence => {}
+            Action::Fence => step.warp.warpgroup.fence(),
             Action::Commit => step.warp.warpgroup.committed += 1,
             Action::Wait(keep) => step.finish_warpgroup(keep)?,
         }

@@ -9,14 +9,18 @@
 use super::agent::{AccessKind, Agent};
 use super::cluster::ClusterState;
 use super::fault::{Fault, FaultKind, Site};
+use super::global::GlobalMemory;
 use super::grid::Grid;
 use super::mbarrier::SharedAddress;
+use super::misuse::Rule;
 use crate::check::{Ticket, multiply, require};
+use crate::engine;
 use crate::engine::descriptor::{CtaGroup, SharedMatrix};
-use crate::engine::mma::{self, Mma};
+use crate::engine::mma::{self, AOperand, Mma};
 use crate::engine::tensor_map::TensorMap;
 use crate::engine::tensor_memory::{CopyShape, Decompression};
 use crate::engine::tma::{BoxCopy, Direction};
+use crate::isa::Reduction;
 
 /// How a tensor copy walks its map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub(crate) enum Work {
         count: usize,
         mode: BoxMode,
         src: SharedAddress,
+        /// What a reduction does.
+        operation: Option<&'static str>,
     },
     BulkLoad {
         dst: SharedAddress,
@@ -58,11 +64,13 @@ pub(crate) enum Work {
         src: SharedAddress,
         bytes: u32,
         barrier: SharedAddress,
+        reduction: Option<Reduction>,
     },
     BulkStore {
         dst: u64,
         src: SharedAddress,
         bytes: u32,
+        reduction: Option<Reduction>,
     },
     Small {
         dst: SharedAddress,
@@ -106,7 +114,16 @@ impl Work {
     pub fn name(&self) -> &'static str {
         match self {
             Work::TensorLoad { .. } => "tensor load",
+            Work::TensorStore {
+                operation: Some(_), ..
+            } => "tensor reduction",
             Work::TensorStore { .. } => "tensor store",
+            Work::BulkShared {
+                reduction: Some(_), ..
+            }
+            | Work::BulkStore {
+                reduction: Some(_), ..
+            } => "bulk reduction",
             Work::BulkLoad { .. } | Work::BulkShared { .. } => "bulk load",
             Work::BulkStore { .. } => "bulk store",
             Work::Small { .. } => "cp.async",
@@ -119,7 +136,22 @@ impl Work {
     }
 
     /// What is illegal whenever the operation may happen, so that it is found where it is issued.
-    pub fn check(&self) -> Result<(), FaultKind> {
+    pub fn check(&self) -> Result<(), engine::Error> {
+        match self {
+            Work::TensorCopy { matrix, .. } => Ok(SharedMatrix::decode_sm100(*matrix).map(|_| ())?),
+            Work::Multiply(mma) => {
+                if let AOperand::Shared(matrix) = mma.a {
+                    SharedMatrix::decode_sm100(matrix)?;
+                }
+                SharedMatrix::decode_sm100(mma.b)?;
+                mma.decode().map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Bulk copies are aligned (PTX ISA, 9.7.9.25.4).
+    pub fn check_alignment(&self) -> Result<(), FaultKind> {
         match self {
             Work::BulkLoad {
                 src: address,
@@ -131,10 +163,6 @@ impl Work {
                 bytes,
                 ..
             } => check_bulk(*address, *bytes),
-            Work::TensorCopy { matrix, .. } => SharedMatrix::decode_sm100(*matrix)
-                .map(|_| ())
-                .map_err(|e| FaultKind::engine(e.into())),
-            Work::Multiply(mma) => mma.decode().map(|_| ()).map_err(FaultKind::engine),
             _ => Ok(()),
         }
     }
@@ -146,6 +174,23 @@ impl Work {
                 | Work::TensorCopy { .. }
                 | Work::TensorShift { .. }
                 | Work::Commit { .. }
+        )
+    }
+
+    /// True if it combines with what memory holds, element by element and atomically.
+    pub fn reduces(&self) -> bool {
+        matches!(
+            self,
+            Work::TensorStore {
+                operation: Some(_),
+                ..
+            } | Work::BulkStore {
+                reduction: Some(_),
+                ..
+            } | Work::BulkShared {
+                reduction: Some(_),
+                ..
+            }
         )
     }
 
@@ -324,7 +369,22 @@ impl ClusterState {
                 count,
                 mode,
                 src,
-            } => self.tensor_store(grid, agent, map, &coordinates[..*count], *mode, *src),
+                operation,
+            } => {
+                let reduction = operation.map(|operation| {
+                    Reduction::of_tensor(operation, map.element).ok_or_else(|| {
+                        FaultKind::Operand(format!("no .{operation} of {:?} elements", map.element))
+                    })
+                });
+                let reduction = reduction.transpose()?;
+                self.tensor_store(
+                    grid,
+                    agent,
+                    (map, *mode, reduction),
+                    &coordinates[..*count],
+                    *src,
+                )
+            }
             Work::BulkLoad {
                 dst,
                 src,
@@ -357,25 +417,35 @@ impl ClusterState {
                 src,
                 bytes,
                 barrier,
+                reduction,
             } => {
                 check_bulk(0, *bytes)?;
                 self.check_shared(*src, *bytes, 16)?;
                 self.check_shared(*dst, *bytes, 16)?;
-                let data = self
+                let mut data = self
                     .shared_read(agent, *src, AccessKind::AsyncLoad, *bytes)?
                     .to_vec();
+                if let Some(reduction) = reduction {
+                    let old = self.shared_read(agent, *dst, AccessKind::AsyncLoad, *bytes)?;
+                    let mut new = old.to_vec();
+                    reduction.apply(&mut new, &data);
+                    data = new;
+                }
                 self.shared_write(agent, *dst, AccessKind::AsyncStore, &data)?;
                 self.check.copy_arrived(ticket, 0);
                 self.barrier_expect(agent, *barrier, -i64::from(*bytes))
             }
-            Work::BulkStore { dst, src, bytes } => {
+            Work::BulkStore {
+                dst,
+                src,
+                bytes,
+                reduction,
+            } => {
                 check_bulk(*dst, *bytes)?;
                 self.check_shared(*src, *bytes, 16)?;
                 self.check_defined(agent, *src, *bytes)?;
-                grid.global.write(
-                    *dst,
-                    self.shared_read(agent, *src, AccessKind::AsyncLoad, *bytes)?,
-                )?;
+                let data = self.shared_read(agent, *src, AccessKind::AsyncLoad, *bytes)?;
+                store(grid.global, *reduction, *dst, data)?;
                 self.counts.bytes_stored += u64::from(*bytes);
                 Ok(())
             }
@@ -452,6 +522,7 @@ impl ClusterState {
             CtaGroup::One => Ok(own..own + 1),
             CtaGroup::Two if (own | 1) < self.ctas.len() => Ok(own & !1..(own | 1) + 1),
             CtaGroup::Two => Err(FaultKind::Illegal(
+                Rule::Operand,
                 "cta_group::2 needs the other CTA of the pair in the cluster".into(),
             )),
         }
@@ -506,9 +577,8 @@ impl ClusterState {
         &mut self,
         grid: &Grid<'_>,
         agent: Agent,
-        map: &TensorMap,
+        (map, mode, reduction): (&TensorMap, BoxMode, Option<Reduction>),
         coordinates: &[i32],
-        mode: BoxMode,
         from: SharedAddress,
     ) -> Result<(), FaultKind> {
         self.check_shared(from, 0, 128)?;
@@ -531,7 +601,7 @@ impl ClusterState {
         let mut stored = 0;
         copy.store(shared, |address, bytes| {
             stored += bytes.len() as u64;
-            grid.global.write(address, bytes)
+            store(grid.global, reduction, address, bytes)
         })?;
         self.counts.bytes_stored += stored;
         Ok(())
@@ -611,6 +681,22 @@ impl ClusterState {
         }
         Ok(())
     }
+}
+
+/// Writes to global memory, or combines with what is there.
+fn store(
+    memory: &GlobalMemory,
+    reduction: Option<Reduction>,
+    address: u64,
+    bytes: &[u8],
+) -> Result<(), FaultKind> {
+    let Some(reduction) = reduction else {
+        return memory.write(address, bytes);
+    };
+    let mut combined = vec![0; bytes.len()];
+    memory.read(address, &mut combined)?;
+    reduction.apply(&mut combined, bytes);
+    memory.write(address, &combined)
 }
 
 pub(crate) fn box_copy(

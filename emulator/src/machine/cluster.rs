@@ -9,7 +9,9 @@ use super::asynchronous::AsyncOp;
 use super::fault::{FaultKind, Site};
 use super::grid::Grid;
 use super::mbarrier::{Mbarrier, SharedAddress};
+use super::misuse::Misuse;
 use super::schedule::{Policy, Schedule};
+use super::warpgroup_log::WarpgroupLog;
 use crate::check::{Check, Gang, digest};
 use crate::engine::tensor_memory::TensorMemory;
 
@@ -53,6 +55,10 @@ pub(crate) struct Cta {
     barrier_range: (u32, u32),
     pub named: [NamedBarrier; 16],
     pub live_warps: u32,
+    /// All of its warps.
+    pub warps: u32,
+    /// wgmma and setmaxnreg of each warpgroup.
+    pub warpgroups: Vec<[WarpgroupLog; 2]>,
     /// A thread has executed griddepcontrol.launch_dependents.
     pub triggered: bool,
 }
@@ -103,6 +109,8 @@ impl Cta {
             barrier_range: (u32::MAX, 0),
             named: Default::default(),
             live_warps,
+            warps: live_warps,
+            warpgroups: vec![Default::default(); live_warps.div_ceil(4) as usize],
             triggered: false,
         }
     }
@@ -247,7 +255,7 @@ impl ClusterState {
                 let what = format!(
                     "{len} bytes written at {at} destroy the barrier at {offset:#x}, {barrier}"
                 );
-                return Err(FaultKind::Mbarrier(what));
+                return Err(FaultKind::Mbarrier(Misuse::Overwritten, what));
             }
             cta.barriers.remove(&offset);
         }

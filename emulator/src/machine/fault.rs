@@ -3,8 +3,10 @@
 
 use std::fmt;
 
+use super::misuse::{Misuse, Rule};
 use crate::check::{Conflict, Undefined};
 use crate::engine;
+use crate::engine::descriptor::DescriptorError;
 
 /// Where something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,12 +58,12 @@ pub enum FaultKind {
     },
     /// An operand whose value the instruction forbids.
     Operand(String),
-    /// A descriptor, tensor map or tensor-memory access that the engine refuses as illegal.
-    Illegal(String),
+    /// An operand of the tensor core or of a copy unit, or an access to tensor memory, that breaks a rule.
+    Illegal(Rule, String),
     /// A collective instruction executed by part of its threads.
     Divergence(String),
-    /// Misuse of an mbarrier: uninitialised, too many arrivals, transaction count out of range.
-    Mbarrier(String),
+    /// Misuse of an mbarrier.
+    Mbarrier(Misuse, String),
     /// Misuse of a named barrier or of the cluster barrier.
     Barrier(String),
     /// Tensor memory that was never deallocated.
@@ -72,6 +74,10 @@ pub enum FaultKind {
     InFlight(String),
     /// An access to the shared memory of a CTA of the cluster that has exited.
     PeerExited(String),
+    /// An access to the shared memory of a CTA of the cluster that is not known to have started.
+    PeerNotStarted(String),
+    /// The register of a `wgmma` was written (at the named site) without `wgmma.fence` between the two.
+    MissingWgmmaFence(Box<Site>),
     /// A barrier waits for bytes that nothing in flight will bring, or has received more than it expects.
     ExpectTx(String),
     /// Two accesses of which one writes, and nothing orders them. The site is the later party.
@@ -113,14 +119,16 @@ impl FaultKind {
             FaultKind::OutOfBounds { .. } => "out-of-bounds",
             FaultKind::Misaligned { .. } => "misaligned",
             FaultKind::Operand(_) => "illegal-operand",
-            FaultKind::Illegal(_) => "illegal-operation",
+            FaultKind::Illegal(rule, _) => rule.name(),
             FaultKind::Divergence(_) => "divergence",
-            FaultKind::Mbarrier(_) => "mbarrier-misuse",
+            FaultKind::Mbarrier(misuse, _) => misuse.name(),
             FaultKind::Barrier(_) => "barrier-misuse",
             FaultKind::TensorMemoryLeak(_) => "tensor-memory-leak",
             FaultKind::Deadlock(_) => "deadlock",
             FaultKind::InFlight(_) => "exit-in-flight",
             FaultKind::PeerExited(_) => "exit-while-peer-accesses",
+            FaultKind::PeerNotStarted(_) => "peer-not-started",
+            FaultKind::MissingWgmmaFence(_) => "missing-wgmma-fence",
             FaultKind::ExpectTx(_) => "expect-tx-mismatch",
             FaultKind::Race(c) => match c.space {
                 "shared" => "race-shared",
@@ -152,11 +160,23 @@ impl FaultKind {
         FaultKind::Operand(format!("lane {lane}: {}", what.into()))
     }
 
+    /// A refusal on a target: sm_103a has what the engine has not.
+    pub(crate) fn engine_on(error: engine::Error, target: &str) -> Self {
+        match &error {
+            engine::Error::Descriptor(DescriptorError::OnlySm103 { what, .. })
+                if target.starts_with("sm_103") =>
+            {
+                FaultKind::Unsupported((*what).into())
+            }
+            _ => FaultKind::engine(error),
+        }
+    }
+
     pub(crate) fn engine(error: engine::Error) -> Self {
         if error.is_unsupported() {
             FaultKind::Unsupported(error.to_string())
         } else {
-            FaultKind::Illegal(error.to_string())
+            FaultKind::Illegal(Rule::of(&error), error.to_string())
         }
     }
 }
@@ -186,11 +206,11 @@ impl fmt::Display for FaultKind {
                 )
             }
             FaultKind::Operand(what) => write!(f, "illegal operand: {what}"),
-            FaultKind::Illegal(what) => write!(f, "illegal operation: {what}"),
+            FaultKind::Illegal(_, what) => write!(f, "illegal operation: {what}"),
             FaultKind::Divergence(what) => {
                 write!(f, "collective instruction under divergence: {what}")
             }
-            FaultKind::Mbarrier(what) => write!(f, "mbarrier misuse: {what}"),
+            FaultKind::Mbarrier(_, what) => write!(f, "mbarrier misuse: {what}"),
             FaultKind::Barrier(what) => write!(f, "barrier misuse: {what}"),
             FaultKind::TensorMemoryLeak(what) => write!(f, "tensor memory leaked: {what}"),
             FaultKind::Deadlock(waiting) => {
@@ -201,6 +221,13 @@ impl fmt::Display for FaultKind {
                 write!(f, "exit with asynchronous operations in flight: {what}")
             }
             FaultKind::PeerExited(what) => write!(f, "access to a CTA that has exited: {what}"),
+            FaultKind::PeerNotStarted(what) => {
+                write!(f, "access to a CTA that may not have started: {what}")
+            }
+            FaultKind::MissingWgmmaFence(other) => write!(
+                f,
+                "missing wgmma.fence: a register of this wgmma.mma_async was written at {other}"
+            ),
             FaultKind::ExpectTx(what) => write!(f, "expect_tx does not match what arrives: {what}"),
             FaultKind::Race(c) => write!(f, "data race: {c}, and nothing orders them"),
             FaultKind::LaunchDependency { conflict, launch } => write!(

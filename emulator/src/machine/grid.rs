@@ -16,6 +16,8 @@ const REGISTER_POISON: u64 = 0x7FFF_DEAD_7FFF_DEAD;
 /// All that is constant during a launch.
 pub(crate) struct Grid<'a> {
     pub code: &'a Code,
+    /// Such as `sm_100a`.
+    pub target: &'a str,
     pub params: &'a [u8],
     pub constants: &'a [u8],
     pub globals: &'a [u64],
@@ -74,6 +76,7 @@ impl<'a> Grid<'a> {
         };
         Ok(Grid {
             code,
+            target: &module.target,
             params: &launch.params,
             constants: &module.constants,
             globals,

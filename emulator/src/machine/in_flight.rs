@@ -6,7 +6,7 @@ use super::fault::{FaultKind, Site};
 use super::grid::Grid;
 use super::step::Step;
 use super::warp::{Transfer, Warp};
-use crate::isa::{Operands, Slot};
+use crate::isa::{Instruction, Operands, Role, Slot};
 
 /// What an operation in flight keeps.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ impl Warp {
         &mut self,
         state: &ClusterState,
         registers: &Operands,
-        is_warpgroup: bool,
+        role: Role,
     ) -> Result<(), FaultKind> {
         let reads =
             |slots: &[Slot]| meet(&registers.reads, slots) || meet(&registers.addresses, slots);
@@ -41,7 +41,7 @@ impl Warp {
         }
         let clash = |op: &&InFlight| match op.group {
             None => meet(&registers.writes, &op.results) || strict && reads(&op.results),
-            Some(_) if is_warpgroup => false,
+            Some(_) if role == Role::Warpgroup => false,
             Some(_) => {
                 reads(&op.results)
                     || meet(&registers.writes, &op.results)
@@ -63,6 +63,16 @@ impl Warp {
         })
     }
 
+    /// The youngest wgmma group in flight whose results are among the registers.
+    fn group_of(&self, registers: &[Slot]) -> Option<u32> {
+        let kept = self
+            .in_flight
+            .iter()
+            .filter(|op| meet(registers, &op.results));
+        let groups = kept.filter_map(|op| op.group);
+        groups.chain(self.warpgroup.group_of(registers)).max()
+    }
+
     /// tcgen05.wait::ld.
     pub fn loads_arrived(&mut self) {
         self.in_flight.retain(|op| op.group.is_some());
@@ -75,20 +85,24 @@ impl Warp {
     }
 }
 
-/// Loads whose results an instruction reads arrive before it.
+/// Loads whose results an instruction reads arrive before it, and so do the MMAs whose results a `mov` reads.
 pub(super) fn deliver_for(
     warp: &mut Warp,
     state: &mut ClusterState,
     grid: &Grid<'_>,
-    registers: &Operands,
-    line: u32,
+    instruction: &Instruction,
     mask: u32,
 ) -> Result<(), FaultKind> {
+    let registers = &instruction.operands;
     let needed = |t: &Transfer| {
         let reads = registers.reads.iter().chain(&registers.addresses);
         reads.clone().any(|slot| t.registers.contains(slot))
     };
-    if !warp.transfers.iter().any(needed) {
+    let group = match instruction.role {
+        Role::Move if !state.check.strict => warp.group_of(&registers.reads),
+        _ => None,
+    };
+    if group.is_none() && !warp.transfers.iter().any(needed) {
         return Ok(());
     }
     let all = std::mem::take(&mut warp.transfers);
@@ -100,10 +114,11 @@ pub(super) fn deliver_for(
         state,
         grid,
         mask,
-        line,
+        line: instruction.line,
         resumed: false,
         timed_out: false,
         lane: None,
     };
-    due.iter().try_for_each(|transfer| step.deliver(transfer))
+    due.iter().try_for_each(|transfer| step.deliver(transfer))?;
+    group.map_or(Ok(()), |group| step.finish_groups(group + 1))
 }

@@ -3,6 +3,7 @@
 use super::agent::Agent;
 use super::cluster::ClusterState;
 use super::fault::FaultKind;
+use super::misuse::Misuse;
 
 /// A place in the shared memory of one CTA of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,8 +62,14 @@ impl ClusterState {
         self.ctas[at.rank as usize]
             .barriers
             .get_mut(&at.offset)
-            .filter(|barrier| !barrier.retired)
-            .ok_or_else(|| FaultKind::Mbarrier(format!("no barrier is initialised at {at}")))
+            .ok_or(Misuse::Uninitialised)
+            .and_then(|barrier| match barrier.retired {
+                true => Err(Misuse::Invalidated),
+                false => Ok(barrier),
+            })
+            .map_err(|misuse| {
+                FaultKind::Mbarrier(misuse, format!("no barrier is initialised at {at}"))
+            })
     }
 
     pub fn barrier_init(
@@ -73,9 +80,10 @@ impl ClusterState {
     ) -> Result<(), FaultKind> {
         self.check_shared(at, 8, 8)?;
         if count == 0 || i64::from(count) > LIMIT {
-            return Err(FaultKind::Mbarrier(format!(
-                "{at}: count {count} is not in 1..={LIMIT}"
-            )));
+            return Err(FaultKind::Mbarrier(
+                Misuse::Operand,
+                format!("{at}: count {count} is not in 1..={LIMIT}"),
+            ));
         }
         let barrier = Mbarrier {
             phase: 0,
@@ -86,9 +94,13 @@ impl ClusterState {
             retired: false,
         };
         let live = self.ctas[at.rank as usize].barriers.get(&at.offset);
-        if let Some(barrier) = live.filter(|b| !b.retired) {
+        // Triton initialises barriers of several pipelines at one place, one after the other, before it uses any.
+        let untouched = |b: &Mbarrier| {
+            !self.check.strict && b.phase == 0 && b.tx == 0 && b.pending == b.expected
+        };
+        if let Some(barrier) = live.filter(|b| !b.retired && !untouched(b)) {
             let what = format!("{at} is a live barrier already, {barrier}");
-            return Err(FaultKind::Mbarrier(what));
+            return Err(FaultKind::Mbarrier(Misuse::Reinitialised, what));
         }
         self.check.barrier_init(agent, at)?;
         self.ctas[at.rank as usize].insert_barrier(at.offset, barrier);
@@ -116,7 +128,7 @@ impl ClusterState {
                 "{at}: transaction count {} exceeds {LIMIT} ({barrier})",
                 barrier.tx
             );
-            return Err(FaultKind::Mbarrier(message));
+            return Err(FaultKind::Mbarrier(Misuse::TransactionOverflow, message));
         }
         self.progress += 1;
         Ok(())
@@ -142,9 +154,10 @@ impl ClusterState {
     ) -> Result<u64, FaultKind> {
         let barrier = self.barrier_mut(at)?;
         if count > barrier.pending || count == 0 {
-            return Err(FaultKind::Mbarrier(format!(
-                "{at}: {count} arrivals are too many, barrier is {barrier}"
-            )));
+            return Err(FaultKind::Mbarrier(
+                Misuse::OverArrival,
+                format!("{at}: {count} arrivals are too many, barrier is {barrier}"),
+            ));
         }
         let token = barrier.phase << 32 | u64::from(barrier.pending);
         barrier.pending -= count;
@@ -196,9 +209,10 @@ impl ClusterState {
         parity: bool,
     ) -> Result<u64, FaultKind> {
         if at.rank != agent.rank {
-            return Err(FaultKind::Mbarrier(format!(
-                "{at}: waiting is only possible in one's own CTA"
-            )));
+            return Err(FaultKind::Mbarrier(
+                Misuse::Operand,
+                format!("{at}: waiting is only possible in one's own CTA"),
+            ));
         }
         let phase = self.barrier_mut(at)?.phase;
         if !parity {

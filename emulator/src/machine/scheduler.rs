@@ -12,7 +12,7 @@ use super::schedule::Schedule;
 use super::step::{Flow, Step};
 use super::warp::{Fragment, Wait, Warp};
 use crate::check::Gang;
-use crate::isa::{Collective, Src};
+use crate::isa::{Collective, Role, Src};
 
 /// A cluster of CTAs that run together.
 pub(super) struct Cluster {
@@ -109,13 +109,18 @@ impl Cluster {
     }
 
     fn random_operation(&mut self, grid: &Grid<'_>) -> Result<bool, Fault> {
-        let eligible: Vec<usize> = (0..self.state.queue.len())
-            .filter(|&i| self.state.eligible(i))
-            .collect();
-        if eligible.is_empty() {
+        let count = self.state.queue.len();
+        if count == 0 {
             return Ok(false);
         }
-        let chosen = eligible[self.state.policy.below(eligible.len())];
+        // The first that may happen from a random place on: to look at all would take long where copies are many.
+        let start = self.state.policy.below(count);
+        let chosen = (start..count)
+            .chain(0..start)
+            .find(|&i| self.state.eligible(i));
+        let Some(chosen) = chosen else {
+            return Ok(false);
+        };
         self.state.run_queued(grid, chosen)?;
         Ok(true)
     }
@@ -376,11 +381,10 @@ fn run_fragment(
             }
         }
     }
-    if !warp.transfers.is_empty() || !warp.in_flight.is_empty() {
+    if !warp.transfers.is_empty() || !warp.in_flight.is_empty() || warp.warpgroup.is_busy() {
         let registers = &instruction.operands;
-        let ready = deliver_for(warp, state, grid, registers, instruction.line, guarded);
-        let checked =
-            ready.and_then(|()| warp.check_in_flight(state, registers, instruction.is_warpgroup));
+        let ready = deliver_for(warp, state, grid, instruction, guarded);
+        let checked = ready.and_then(|()| warp.check_in_flight(state, registers, instruction.role));
         checked.map_err(|kind| Fault {
             kind,
             site: site(warp, state, grid, pc, None),
@@ -405,7 +409,7 @@ fn run_fragment(
         );
         taken.map_err(|kind| Fault { kind, site: here() })?
     } else {
-        (0, 0)
+        Default::default()
     };
     let line = instruction.line;
     let mut step = Step {
@@ -434,10 +438,17 @@ fn run_fragment(
             guarded,
             undefined,
         );
+        if grid.code.uses_warpgroups && instruction.role != Role::Warpgroup {
+            warp.warpgroup
+                .note_writes(&instruction.operands.writes, line);
+        }
     }
-    follow(warp, state, index, guarded, flow).map_err(|kind| Fault {
-        kind,
-        site: site(warp, state, grid, pc, None),
+    follow(warp, state, index, guarded, flow).map_err(|kind| {
+        let here = site(warp, state, grid, pc, None);
+        Fault {
+            kind,
+            site: state.blame.take().unwrap_or(here),
+        }
     })
 }
 
@@ -567,8 +578,32 @@ fn exit(warp: &mut Warp, state: &mut ClusterState, lanes: u32) -> Result<(), Fau
     if warp.live == 0 {
         state.warp_exited(warp.rank);
         if state.ctas[warp.rank as usize].live_warps == 0 {
+            leave_together(state, warp.rank)?;
             return leave_nothing(state, warp.rank);
         }
+    }
+    Ok(())
+}
+
+/// What one warp of a warpgroup has executed, all must have.
+fn leave_together(state: &mut ClusterState, rank: u32) -> Result<(), FaultKind> {
+    let cta = &state.ctas[rank as usize];
+    let warps = cta.warps;
+    let logs = cta.warpgroups.iter().enumerate();
+    for (index, log) in logs.flat_map(|(i, logs)| logs.iter().map(move |log| (i, log))) {
+        let first = index as u32 * 4;
+        let Some((member, line)) = log.unfinished(warps - first) else {
+            continue;
+        };
+        state.blame = Some(Site {
+            line,
+            cta: cta.id,
+            warp: first + member,
+            lane: None,
+        });
+        return Err(FaultKind::Divergence(
+            "not all warps of the warpgroup execute this instruction".into(),
+        ));
     }
     Ok(())
 }

@@ -349,7 +349,9 @@ impl Step<'_> {
     /// Starts an asynchronous operation of the thread in a lane.
     pub fn issue(&mut self, lane: usize, work: Work) -> Result<(), FaultKind> {
         self.lane = Some(lane as u32);
-        work.check()?;
+        work.check()
+            .map_err(|error| FaultKind::engine_on(error, self.grid.target))?;
+        work.check_alignment()?;
         let agent = self.agent(lane);
         let group = self.state.current_group(agent, &work);
         let ticket = self

@@ -3,16 +3,18 @@
 //! Until an operation happens, at `wgmma.wait_group` at the latest, its result registers hold poison and its register
 //! operands of A must not change.
 
-use super::fault::FaultKind;
+use super::fault::{FaultKind, Site};
 use super::in_flight::InFlight;
 use super::step::Step;
+use super::warpgroup_log::{self, Together};
 use crate::check::warpgroup_footprint;
+use crate::engine::descriptor::SharedMatrix;
 use crate::engine::mma::wgmma::{AOperand, Wgmma};
 use crate::engine::tensor_memory::POISON;
 use crate::isa::{Slot, Src};
 
 /// Warps of a warpgroup.
-const WARPS: usize = 4;
+const WARPS: usize = warpgroup_log::WARPS as usize;
 
 /// The queue of a warp.
 #[derive(Default)]
@@ -22,6 +24,46 @@ pub(crate) struct Warpgroup {
     pending: Vec<Pending>,
     /// What accumulators held when the first of the pending operations on them was issued.
     inputs: Vec<(Vec<Slot>, Vec<[u64; 32]>)>,
+    /// Fences so far, and for each register where it was last written, and behind how many of them.
+    fences: u32,
+    written: Vec<(u32, u32)>,
+}
+
+impl Warpgroup {
+    /// An MMA has not happened yet.
+    pub fn is_busy(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// The youngest group with an MMA that will write one of the registers.
+    pub fn group_of(&self, registers: &[Slot]) -> Option<u32> {
+        let writes = |p: &&Pending| p.d.iter().any(|slot| registers.contains(slot));
+        self.pending.iter().filter(writes).map(|p| p.group).max()
+    }
+
+    /// `wgmma.fence`.
+    pub fn fence(&mut self) {
+        self.fences += 1;
+    }
+
+    /// An ordinary instruction writes registers.
+    pub fn note_writes(&mut self, registers: &[Slot], line: u32) {
+        for &slot in registers {
+            let index = slot as usize;
+            if self.written.len() <= index {
+                self.written.resize(index + 1, (0, 0));
+            }
+            self.written[index] = (self.fences, line);
+        }
+    }
+
+    /// Where one of the registers was written since the latest fence.
+    fn unfenced(&self, mut registers: impl Iterator<Item = Slot>) -> Option<u32> {
+        registers.find_map(|slot| match self.written.get(slot as usize) {
+            Some((fences, line)) if *fences == self.fences && *line > 0 => Some(*line),
+            _ => None,
+        })
+    }
 }
 
 struct Pending {
@@ -45,7 +87,13 @@ impl Step<'_> {
         b: u64,
     ) -> Result<(), FaultKind> {
         let group = self.warp.warpgroup.committed;
+        let decode =
+            |bits| SharedMatrix::decode_sm90(bits).map_err(|e| FaultKind::engine(e.into()));
+        descriptor.map_or(Ok(()), |a| decode(a).map(|_| ()))?;
+        decode(b)?;
+        self.warpgroup_executes(Together::Multiply)?;
         if self.state.check.on {
+            self.check_fenced(d, &a, operation.accumulate)?;
             let agent = self.agent(self.mask.trailing_zeros() as usize & 31);
             let touches = warpgroup_footprint(&operation, descriptor, b, self.warp.rank);
             self.state
@@ -90,9 +138,38 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Completes all groups but the `keep` youngest. Accumulators of operations that stay pending stay poisoned.
+    /// What all warps of the warpgroup must execute.
+    pub fn warpgroup_executes(&mut self, what: Together) -> Result<(), FaultKind> {
+        let (warp, line) = (self.warp.index, self.line);
+        let logs = &mut self.state.ctas[self.warp.rank as usize].warpgroups;
+        logs[(warp / WARPS as u32) as usize][what as usize].record(warp, line, what)
+    }
+
+    /// Registers that the MMA reads must not have been written since the latest fence.
+    fn check_fenced(&self, d: &[Slot], a: &[Src], reads_d: bool) -> Result<(), FaultKind> {
+        let operands = a.iter().filter_map(|src| match src {
+            Src::Reg(slot) => Some(*slot),
+            _ => None,
+        });
+        let accumulators = d.iter().copied().filter(|_| reads_d);
+        match self.warp.warpgroup.unfenced(operands.chain(accumulators)) {
+            None => Ok(()),
+            Some(line) => Err(FaultKind::MissingWgmmaFence(Box::new(Site {
+                line,
+                cta: self.state.ctas[self.warp.rank as usize].id,
+                warp: self.warp.index,
+                lane: None,
+            }))),
+        }
+    }
+
+    /// Completes all groups but the `keep` youngest.
     pub fn finish_warpgroup(&mut self, keep: u32) -> Result<(), FaultKind> {
-        let limit = self.warp.warpgroup.committed.saturating_sub(keep);
+        self.finish_groups(self.warp.warpgroup.committed.saturating_sub(keep))
+    }
+
+    /// Completes the groups below `limit`. Accumulators of operations that stay pending stay poisoned.
+    pub fn finish_groups(&mut self, limit: u32) -> Result<(), FaultKind> {
         self.warp.groups_arrived(limit);
         let (rank, warp) = (self.warp.rank, self.warp.index);
         self.state

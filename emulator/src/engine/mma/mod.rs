@@ -5,6 +5,7 @@ pub mod format;
 pub mod fused;
 pub mod integer;
 mod operands;
+pub(crate) use operands::a_lane;
 pub mod scalar;
 mod tcgen05;
 pub mod wgmma;

@@ -32,6 +32,14 @@ pub(super) fn shared_rows(
     Ok(())
 }
 
+/// The lane of a row of A in tensor memory, relative to the address.
+pub(crate) fn a_lane(rows: usize, row: usize) -> usize {
+    match rows {
+        64 => row / 16 * 32 + row % 16,
+        _ => row,
+    }
+}
+
 /// The rows of A in tensor memory, eight columns each. 128 rows are in lanes 0 to 127; 64 rows lie like those of D: 16 in
 /// each group of 32 lanes, the lower or the upper 16 as the address says. Compilers rely on the latter when they make D
 /// of one product the A of the next in place; the PTX ISA does not say it **[?]**.
@@ -45,10 +53,7 @@ pub(super) fn tensor_rows(
     if lane != 0 && !(lane == 16 && rows == 64) {
         return Err(MmaError::TensorALane(lane).into());
     }
-    let lane_of = |row: usize| match rows {
-        64 => lane as usize + row / 16 * 32 + row % 16,
-        _ => row,
-    };
+    let lane_of = |row: usize| lane as usize + a_lane(rows, row);
     tensor.check_columns(column, (ROW / 4) as u32)?;
     // Where a byte of tensor memory holds fewer than 8 bits is not documented.
     let is_padded =

@@ -1,7 +1,7 @@
 //! `call`: the body of the function takes its place (PTX ISA, 9.7.12.5). There is no stack: recursion, calls through
 //! registers and the addresses of parameters are refused.
 
-use super::{Decoder, Instruction, LoadError, LoadErrorKind, Scope, Taint, ast, control};
+use super::{Decoder, Instruction, LoadError, LoadErrorKind, Role, Scope, Taint, ast, control};
 use crate::isa::{Op, Slot, Src};
 
 /// Functions by name.
@@ -125,7 +125,7 @@ impl<'a> Decoder<'a> {
             guard,
             op,
             operands: Default::default(),
-            is_warpgroup: false,
+            role: Role::Plain,
             taint: Taint::Lanewise,
         });
     }
