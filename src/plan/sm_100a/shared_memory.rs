@@ -82,7 +82,7 @@ pub fn map(
     let stage = stage(token_tiles, choices);
     let staging_bytes = choices.chunk * 32 * 2;
     let fixed =
-        EPILOGUE_WARPS * staging_bytes + (2 * choices.accumulators + 2) * BARRIER_BYTES + 16;
+        EPILOGUE_WARPS * staging_bytes + (2 * choices.accumulators + 1) * BARRIER_BYTES + 16;
     let room = target.shared_bytes - fixed;
     let rings = schedule.by_cta().map(|tiles| {
         let rows = tiles.iter().map(|tile| {
