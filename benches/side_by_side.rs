@@ -16,6 +16,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use common::{GROUPS, Raw, gpu, kernel, set, tables};
+use nvfp4gen::artifact::Location;
 use nvfp4gen::plan::target::SM_100A;
 use nvfp4gen::runtime::{Launch, Pointers, Stream};
 use serde_json::{Value, json};
@@ -277,6 +278,7 @@ impl Theirs {
 /// What the Python side needs to know of a kernel.
 fn facts(groups: usize) -> Value {
     let text = gpu::compile(&set(groups), SM_100A);
+    assert_eq!(text.entry.parameters.location, Location::Parameter);
     let addresses = tables(groups).map(|table| {
         let addresses: Vec<_> = table.iter().map(Pointers::addresses).collect();
         addresses

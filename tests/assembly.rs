@@ -1,7 +1,7 @@
 //! What ptxas and nvdisasm make of the generated kernels.
 
 use nvfp4gen::assemble::{Assembly, Ptxas, nvdisasm};
-use nvfp4gen::choose::choose;
+use nvfp4gen::choose;
 use nvfp4gen::emit;
 use nvfp4gen::plan::Target;
 use nvfp4gen::plan::target::{Family, SM_100A, TARGETS};
@@ -23,7 +23,9 @@ fn shipped() -> Vec<Set> {
 }
 
 fn ptx(set: &Set, target: Target) -> String {
-    emit::kernel(&choose(set, target).unwrap()).unwrap().ptx
+    emit::kernel(&choose::best(set, target).unwrap())
+        .unwrap()
+        .ptx
 }
 
 fn assemble(set: &Set, target: Target) -> Assembly {

@@ -8,7 +8,7 @@ use std::path::Path;
 use desk::Desk;
 use nvfp4gen::numerics::scales;
 use nvfp4gen::problem::{Group, OutputType};
-use nvfp4gen::verify::{Data, GroupInputs, check_group, draw, exact_output};
+use nvfp4gen::verify::{Data, GroupInputs, Summation, check_group, draw, exact_output};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 const SHAPES: &str = "
@@ -87,7 +87,15 @@ fn it_computes_c() {
         (c.dtype(), c.shape(), empty.shape()),
         (Dtype::F16, &[9, 8][..], &[0, 136][..])
     );
-    let verdict = check_group(0, &GROUP, OutputType::F16, 1, &inputs(), c.data()).unwrap();
+    let verdict = check_group(
+        0,
+        &GROUP,
+        OutputType::F16,
+        Summation::block_scaled(1),
+        &inputs(),
+        c.data(),
+    )
+    .unwrap();
     assert!(verdict.passed() && verdict.elements == 72, "{verdict}");
 }
 

@@ -7,7 +7,7 @@ mod laws;
 #[path = "model/measured.rs"]
 mod measured;
 
-use nvfp4gen::choose::choose;
+use nvfp4gen::choose;
 use nvfp4gen::model::workload::{Early, Kernel, Programmatic};
 use nvfp4gen::model::{B200, H200, Machine, Workload, price, published, sensitivity};
 use nvfp4gen::plan::Plan;
@@ -24,7 +24,8 @@ fn leaderboard() -> Vec<Set> {
 }
 
 fn plans() -> Vec<Plan> {
-    let planned = |set: &Set| choose(set, SM_100A).unwrap_or_else(|e| panic!("{}: {e}", set.name));
+    let planned =
+        |set: &Set| choose::best(set, SM_100A).unwrap_or_else(|e| panic!("{}: {e}", set.name));
     leaderboard().iter().map(planned).collect()
 }
 

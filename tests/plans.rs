@@ -1,7 +1,7 @@
 //! Plans and PTX of the shipped shape files, held by reviewed snapshots.
 
 use nvfp4gen::artifact::Location;
-use nvfp4gen::choose::choose;
+use nvfp4gen::choose;
 use nvfp4gen::emit;
 use nvfp4gen::plan::schedule::Order;
 use nvfp4gen::plan::sm_100a::{CacheHint, Choices, Reduction, plan};
@@ -30,7 +30,7 @@ fn uniform(name: &str, m: &[u32], n: u32, k: u32) -> Set {
 }
 
 fn planned(set: &Set, target: Target) -> Plan {
-    choose(set, target).unwrap_or_else(|e| panic!("{}: {e}", set.name))
+    choose::best(set, target).unwrap_or_else(|e| panic!("{}: {e}", set.name))
 }
 
 #[test]

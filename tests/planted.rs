@@ -1,7 +1,7 @@
 //! Planted mistakes: the verifier must not pass a kernel that is wrong.
 
 use nvfp4gen::artifact::Kernel;
-use nvfp4gen::choose::choose;
+use nvfp4gen::choose;
 use nvfp4gen::device::Schedule;
 use nvfp4gen::emit;
 use nvfp4gen::plan::Target;
@@ -26,7 +26,7 @@ fn set() -> Set {
 /// Two CTAs, so that each has several tiles and every ring wraps.
 fn kernel(set: &Set) -> Kernel {
     let target = Target { sms: 2, ..SM_100A };
-    emit::kernel(&choose(set, target).unwrap()).unwrap()
+    emit::kernel(&choose::best(set, target).unwrap()).unwrap()
 }
 
 fn passes(kernel: &Kernel, given: &[GroupInputs], judged: &[GroupInputs]) -> bool {

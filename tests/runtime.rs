@@ -101,6 +101,44 @@ fn every_thread_prepares_its_own_launch() {
     });
 }
 
+/// Everything of all threads is in flight before anything is waited for.
+#[test]
+fn threads_keep_one_kernel_in_flight_with_addresses_of_their_own() {
+    let lazy = [("PTXEMU_STREAMS", "lazy")];
+    let name = "threads_keep_one_kernel_in_flight_with_addresses_of_their_own";
+    with_driver(name, &lazy, || {
+        let set = tiny();
+        let (device, stream, kernel) = loaded(&set);
+        let data: Vec<Vec<_>> = (0..4)
+            .map(|thread| {
+                (0..3)
+                    .map(|round| {
+                        Operands::new(&device, &stream, &set, 10 * thread + round).unwrap()
+                    })
+                    .collect()
+            })
+            .collect();
+        let launched = std::sync::Barrier::new(data.len());
+        std::thread::scope(|scope| {
+            for data in &data {
+                let (device, kernel, launched) = (&device, &kernel, &launched);
+                scope.spawn(move || {
+                    let own = Stream::new(device).unwrap();
+                    let mut launch = kernel.prepare();
+                    for data in data {
+                        launch.launch(&own, &data.pointers()).unwrap();
+                    }
+                    launched.wait();
+                    own.synchronize().unwrap();
+                });
+            }
+        });
+        for data in data.iter().flatten() {
+            data.check(&stream).unwrap();
+        }
+    });
+}
+
 #[test]
 fn a_launch_may_move_to_a_thread_without_context_and_into_foreign_streams() {
     let name = "a_launch_may_move_to_a_thread_without_context_and_into_foreign_streams";

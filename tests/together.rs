@@ -2,7 +2,7 @@
 
 mod variants;
 
-use nvfp4gen::choose::choose;
+use nvfp4gen::choose;
 use nvfp4gen::model::{B200, Workload, price};
 use nvfp4gen::plan::schedule::Order;
 use nvfp4gen::plan::sm_100a::{Choices, Reduction, plan};
@@ -76,8 +76,7 @@ fn predictions_for_the_leaderboard() {
         text += "\n";
     };
     line("chosen", &|set| {
-        let plan = choose(set, SM_100A).unwrap();
-        Some(price(&Workload::from(&plan), &B200).total_us)
+        Some(choose::choose(set, SM_100A).unwrap().price.total_us)
     });
     for (name, way) in ways() {
         line(name, &|set| cheapest(set, &way));

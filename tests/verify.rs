@@ -3,7 +3,7 @@
 use nvfp4gen::numerics::{e2m1, e4m3, scales};
 use nvfp4gen::problem::{Group, OutputType, ShapeFile};
 use nvfp4gen::verify::{
-    Data, GroupInputs, GroupVerdict, SetVerdict, check_group, draw, exact_output,
+    Data, GroupInputs, GroupVerdict, SetVerdict, Summation, check_group, draw, exact_output,
 };
 
 const F16: OutputType = OutputType::F16;
@@ -95,7 +95,7 @@ fn drawn(group: &Group, seed: u64, data: Data) -> GroupInputs {
 }
 
 fn verdict(group: &Group, inputs: &GroupInputs, got: &[u8]) -> GroupVerdict {
-    check_group(0, group, F16, 1, inputs, got).unwrap()
+    check_group(0, group, F16, Summation::block_scaled(1), inputs, got).unwrap()
 }
 
 #[test]
@@ -164,7 +164,13 @@ fn without_cancellation_the_bound_and_the_tensor_core_are_within_one_ulp() {
         for (row, column) in (0..16).flat_map(|row| (0..24).map(move |column| (row, column))) {
             let element = reference.at(row, column).unwrap();
             let format = nvfp4gen::numerics::round::F16;
-            let bound = nvfp4gen::verify::bound::Bound::of(&element, k as usize, 1, format);
+            let bound = nvfp4gen::verify::bound::Bound::of(
+                Summation::block_scaled(1),
+                &element,
+                0.0,
+                k as usize,
+                format,
+            );
             let ulp = format.ulp(element.sum as f64 / (1u64 << 20) as f64);
             assert!(bound.total() <= ulp, "K = {k}: {bound:?} at {element:?}");
         }
@@ -209,7 +215,15 @@ fn a_perfect_output_passes_in_every_type() {
     let inputs = drawn(&group, 9, Data::FullRange);
     for output in OutputType::ALL {
         let exact = exact_output(0, &group, output, &inputs).unwrap();
-        let verdict = check_group(0, &group, output, 1, &inputs, &exact).unwrap();
+        let verdict = check_group(
+            0,
+            &group,
+            output,
+            Summation::block_scaled(1),
+            &inputs,
+            &exact,
+        )
+        .unwrap();
         assert!(
             verdict.passed() && verdict.max_ulps <= 0.5,
             "{output}: {verdict}"
@@ -295,7 +309,7 @@ fn the_first_offence_is_named() {
         let at = (row * 40 + column) * 2;
         got[at..at + 2].copy_from_slice(&half::f16::NAN.to_le_bytes());
     }
-    let verdict = check_group(2, &group, F16, 1, &inputs, &got).unwrap();
+    let verdict = check_group(2, &group, F16, Summation::block_scaled(1), &inputs, &got).unwrap();
     let first = verdict.first.unwrap();
     assert_eq!(
         (first.group, first.row, first.column, verdict.offences),
@@ -328,11 +342,35 @@ fn a_nan_scale_must_show_in_its_row_and_column_only() {
 fn data_that_do_not_fit_are_refused() {
     let group = Group { m: 2, n: 8, k: 64 };
     let inputs = drawn(&group, 14, Data::FullRange);
-    let short = check_group(4, &group, F16, 1, &inputs, &[0; 31]).unwrap_err();
+    let short = check_group(
+        4,
+        &group,
+        F16,
+        Summation::block_scaled(1),
+        &inputs,
+        &[0; 31],
+    )
+    .unwrap_err();
     let mut signed = inputs.clone();
     signed.sfb[5] |= 0x80;
-    let signed = check_group(4, &group, F16, 1, &signed, &[0; 32]).unwrap_err();
-    let taller = check_group(4, &Group { m: 3, ..group }, F16, 1, &inputs, &[0; 48]).unwrap_err();
+    let signed = check_group(
+        4,
+        &group,
+        F16,
+        Summation::block_scaled(1),
+        &signed,
+        &[0; 32],
+    )
+    .unwrap_err();
+    let taller = check_group(
+        4,
+        &Group { m: 3, ..group },
+        F16,
+        Summation::block_scaled(1),
+        &inputs,
+        &[0; 48],
+    )
+    .unwrap_err();
     let message = format!("{short}\n{signed}\n{taller}");
     insta::assert_snapshot!(message);
     assert!(draw::group(&Group { k: 32, ..group }, 0, 0, Data::FullRange).is_err());
@@ -356,7 +394,17 @@ fn full_size() {
         for (index, group) in set.groups.iter().enumerate() {
             let inputs = draw::group(group, index, 1, Data::FullRange).unwrap();
             let exact = exact_output(index, group, set.output, &inputs).unwrap();
-            groups.push(check_group(index, group, set.output, 1, &inputs, &exact).unwrap());
+            groups.push(
+                check_group(
+                    index,
+                    group,
+                    set.output,
+                    Summation::block_scaled(1),
+                    &inputs,
+                    &exact,
+                )
+                .unwrap(),
+            );
         }
         let verdict = SetVerdict {
             name: set.name,

@@ -47,7 +47,7 @@ fn example(set: &str) -> (TempDir, Command, String) {
 
     let shapes = ShapeFile::read(source.join("../shapes/edge.toml")).expect("a shape file");
     let set = shapes.get(set).expect("a set");
-    let kernel = emit::kernel(&choose::choose(set, SM_100A).expect("a plan")).expect("a kernel");
+    let kernel = emit::kernel(&choose::best(set, SM_100A).expect("a plan")).expect("a kernel");
     store::write(&home.path().join("sm_100a"), "sm_100a", &[kernel]).expect("a library");
     let mut command = Command::new(program);
     command.env("LD_LIBRARY_PATH", folder);

@@ -100,4 +100,7 @@ macro_rules! conformance {
     )*};
 }
 
-conformance! { integer bits float float_x2 convert convert_fp4 compare memory warp barriers matrix copy call mma mma_double }
+conformance! {
+    integer bits float float_x2 float_mixed convert convert_fp4 compare memory warp barriers matrix copy copy_reduce call mma
+    mma_double
+}

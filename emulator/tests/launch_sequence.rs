@@ -213,3 +213,44 @@ fn an_impossible_launch_is_named_before_any_runs() {
     );
     assert_eq!(words(&device, out), before);
 }
+
+/// Independent clusters run on all host threads; that must not show.
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let body = "mov.u32 %x, %ctaid.x; mul.wide.u32 %extra, %x, 128; add.u64 %out, %out, %extra;
+        mad.lo.u32 %x, %x, 1000, %thread; st.global.u32 [%out], %x; st.global.u32 [%flag], %x;";
+    let body = format!(".reg .b64 %extra;\n{body}");
+    let module = module(&["out", "flag"], &body);
+    let run = |threads, checks, schedule| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.unwrap().install(|| {
+            let mut device = device(checks);
+            let [out, flag] = [("out", 128 * 64), ("flag", 128)]
+                .map(|(name, bytes)| device.allocate(name, bytes, 0));
+            let grid = [64, 1, 1];
+            let launch = Launch {
+                grid,
+                ..launch(&[out, flag], false)
+            };
+            let result = device.launch(&module, &launch, schedule);
+            (
+                result.map_err(|stop| stop.to_string()),
+                device.read(out, 128 * 64).unwrap(),
+            )
+        })
+    };
+    for schedule in SCHEDULES {
+        // The race for the flag is reported in the same words; without checks the rest is the same.
+        let (report, _) = run(1, Checks::All, schedule);
+        assert!(
+            report
+                .as_ref()
+                .is_err_and(|text| text.contains("data race"))
+        );
+        let unchecked = run(1, Checks::None, schedule);
+        for threads in [2, 3, 8] {
+            assert_eq!(run(threads, Checks::All, schedule).0, report);
+            assert_eq!(run(threads, Checks::None, schedule), unchecked);
+        }
+    }
+}

@@ -17,6 +17,8 @@ Rows lie one behind the other. Tensors may be torch's, anything with data_ptr(),
 __dlpack__, or plain addresses.
 """
 
+import sys as _sys
+
 from ._build import Set, Verdict, build, verify
 from ._native import (
     DeviceArray,
@@ -27,6 +29,7 @@ from ._native import (
     Library,
     MissingSet,
     __version__,
+    from_address,
     synchronize,
 )
 from ._quantize import Quantized, dequantize, quantize, to_blocked, to_device, to_plain
@@ -45,6 +48,7 @@ __all__ = [
     "__version__",
     "build",
     "dequantize",
+    "from_address",
     "quantize",
     "synchronize",
     "to_blocked",
@@ -52,3 +56,6 @@ __all__ = [
     "to_plain",
     "verify",
 ]
+
+if "torch" in _sys.modules:
+    from . import torch as _torch  # registers the operator

@@ -26,7 +26,8 @@ def quantize(values: Any, *, tensor_scale: Union[float, str, None] = None) -> Qu
 
     The scale of 16 elements is their largest magnitude over 6, rounded to E4M3; each element over it is rounded to E2M1;
     to nearest, ties to even. `tensor_scale` is a number that everything is divided by first, or "auto": the largest
-    magnitude over 6 * 448. bfloat16 is that of ml_dtypes. float64 is refused: convert it, so that the rounding is yours.
+    magnitude over 6 * 448, which uses the whole range of E4M3. C is float16: if both operands do that, products of long
+    rows overflow; the largest magnitude over 6 for one of them, and no tensor scale for the other, is safer. bfloat16 is that of ml_dtypes. float64 is refused: convert it, so that the rounding is yours.
     ValueError: an infinity, a NaN, other shapes.
     """
     import numpy

@@ -19,8 +19,8 @@ pub struct DeviceArray {
     pub dtype: Dtype,
     pub shape: Vec<i64>,
     pub strides: Vec<i64>,
-    buffer: Buffer,
-    home: Arc<Home>,
+    /// None if the memory is somebody else's.
+    memory: Option<(Buffer, Arc<Home>)>,
 }
 
 /// A device and the stream that copies go through.
@@ -58,8 +58,7 @@ pub fn to_device(
     dtype: &str,
     device: u32,
 ) -> PyResult<DeviceArray> {
-    let dtype = Dtype::of_name(dtype)
-        .ok_or_else(|| PyValueError::new_err(format!("the type {dtype} is not known here")))?;
+    let dtype = named(dtype)?;
     let bytes = shape.iter().try_fold(1i64, |all, size| {
         all.checked_mul(*size).filter(|all| *all >= 0)
     });
@@ -81,15 +80,38 @@ pub fn to_device(
         dtype,
         strides: row_major(&shape),
         shape,
-        buffer,
-        home: home.clone(),
+        memory: Some((buffer, home.clone())),
     })
 }
 
+/// An array in memory of somebody else's, who keeps it.
+#[pyfunction]
+#[pyo3(signature = (address, shape, dtype="uint8", device=0))]
+pub fn from_address(
+    address: u64,
+    shape: Vec<i64>,
+    dtype: &str,
+    device: u32,
+) -> PyResult<DeviceArray> {
+    Ok(DeviceArray {
+        address,
+        device,
+        dtype: named(dtype)?,
+        strides: row_major(&shape),
+        shape,
+        memory: None,
+    })
+}
+
+fn named(dtype: &str) -> PyResult<Dtype> {
+    Dtype::of_name(dtype)
+        .ok_or_else(|| PyValueError::new_err(format!("the type {dtype} is not known here")))
+}
+
 fn row_major(shape: &[i64]) -> Vec<i64> {
-    let mut strides = vec![1; shape.len()];
+    let mut strides = vec![1_i64; shape.len()];
     for dim in (1..shape.len()).rev() {
-        strides[dim - 1] = strides[dim] * shape[dim];
+        strides[dim - 1] = strides[dim].wrapping_mul(shape[dim]);
     }
     strides
 }
@@ -135,10 +157,15 @@ impl DeviceArray {
 
     /// The contents, after all work of the default stream.
     fn to_host<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let mut bytes = vec![0; self.buffer.bytes()];
+        let Some((buffer, home)) = &self.memory else {
+            return Err(PyValueError::new_err(
+                "the memory is not this array's own; its owner can copy it",
+            ));
+        };
+        let mut bytes = vec![0; buffer.bytes()];
         let read = || {
-            default_stream(&self.home)?;
-            self.buffer.read(&self.home.stream, &mut bytes)
+            default_stream(home)?;
+            buffer.read(&home.stream, &mut bytes)
         };
         py.detach(read).map_err(raise)?;
         Ok(PyBytes::new(py, &bytes))

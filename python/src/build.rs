@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use nvfp4gen::artifact::{Kernel, store};
 use nvfp4gen::assemble::Ptxas;
-use nvfp4gen::choose::choose;
+use nvfp4gen::choose;
 use nvfp4gen::device::Schedule;
 use nvfp4gen::emit;
 use nvfp4gen::plan::Target;
@@ -36,7 +36,7 @@ fn target(name: &str) -> Result<Target, Failure> {
 }
 
 fn compile(set: &Set, target: Target) -> Result<Kernel, Failure> {
-    let plan = choose(set, target).map_err(|error| format!("set `{}`: {error}", set.name))?;
+    let plan = choose::best(set, target).map_err(|error| format!("set `{}`: {error}", set.name))?;
     emit::kernel(&plan).map_err(|error| error.to_string())
 }
 
@@ -133,7 +133,7 @@ fn verify_set(
     for schedule in schedules {
         let say = |error: &dyn std::fmt::Display| format!("set `{}`: {error}", set.name);
         let outputs = trial::execute(&kernel, &inputs, *schedule).map_err(|error| say(&error))?;
-        let verdict = trial::judge(set, &inputs, &outputs).map_err(|error| say(&error))?;
+        let verdict = trial::judge(&kernel, set, &inputs, &outputs).map_err(|error| say(&error))?;
         if !verdict.passed() {
             return Err(verdict.to_string());
         }

@@ -1,16 +1,13 @@
 //! The caller's lists: A, B, C of every group, and its scales.
 
-// Items are borrowed from lists for the moment of reading them.
-#![allow(unsafe_code)]
-
+use pyo3::PyErr;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use pyo3::{PyErr, ffi};
 
 use super::operand::{NAMES, Operands};
 use super::tensor::exchange::Exchange;
-use super::tensor::{Reader, numbers};
+use super::tensor::{Reader, number, numbers};
 
 /// Where the tensors of a call came from.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,17 +63,16 @@ pub fn collect(
             collected.tensors = !objects[0].is_instance_of::<pyo3::types::PyInt>();
         }
         for (operand, object) in objects.iter().enumerate() {
+            let mut wrong = None;
             let read = match expected {
                 None => reader.address(object),
-                Some(expected) => match reader.view(object) {
-                    Ok(None) => object.extract(),
-                    Ok(Some(view)) => {
-                        expected[operand].check(group, operand, device, &view)?;
-                        Ok(view.address)
-                    }
-                    Err(error) => Err(error),
-                },
+                Some(expected) => reader.look(object, |view| {
+                    wrong = expected[operand].check(group, operand, device, view).err();
+                }),
             };
+            if let Some(error) = wrong {
+                return Err(error);
+            }
             addresses[operand] =
                 read.map_err(|error| say_where(object.py(), group, operand, error))?;
         }
@@ -98,13 +94,8 @@ pub fn fill(table: &mut [[u64; 5]], pointers: &Bound<'_, PyAny>) -> PyResult<()>
     }
     for (index, address) in out.iter_mut().enumerate() {
         let item = items.get(index)?;
-        // SAFETY: any object; what is no number sets an exception.
-        *address = unsafe { ffi::PyLong_AsUnsignedLongLong(item.as_ptr()) };
-        if *address == u64::MAX
-            && let Some(error) = PyErr::take(item.py())
-        {
-            return Err(say_where(item.py(), index / 5, index % 5, error));
-        }
+        *address =
+            number(&item).map_err(|error| say_where(item.py(), index / 5, index % 5, error))?;
     }
     Ok(())
 }

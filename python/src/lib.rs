@@ -1,7 +1,7 @@
 //! The native half of the Python package `nvfp4gen`. Its interface is documented in `nvfp4gen/_native.pyi`.
 //!
-//! What is hot is [`launch`]: it walks the caller's lists ([`groups`]), reads an address from each object and holds it to
-//! what the kernel takes ([`tensor`], [`operand`]), and launches. Everything else hands over to the crate `nvfp4gen`.
+//! What is hot is `launch`: it walks the caller's lists (`groups`), reads an address from each object and holds it to
+//! what the kernel takes (`tensor`, `operand`), and launches. Everything else hands over to the crate `nvfp4gen`.
 
 mod array;
 mod build;
@@ -22,7 +22,7 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::array::{DeviceArray, synchronize, to_device};
+    use super::array::{DeviceArray, from_address, synchronize, to_device};
     #[pymodule_export]
     use super::build::{build, verify};
     #[pymodule_export]

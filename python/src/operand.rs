@@ -111,7 +111,7 @@ impl Expected {
 impl Form {
     #[inline]
     fn fits(&self, view: &View) -> bool {
-        let (shape, strides) = (view.shape(), view.strides());
+        let (shape, strides) = (view.shape, view.strides);
         match *self {
             Form::Matrix { rows, columns } => {
                 matches!(shape, [r, c] | [r, c, 1] if (*r, *c) == (rows, columns))
@@ -129,7 +129,7 @@ impl Form {
     }
 
     fn explain(&self, view: &View) -> String {
-        let (shape, strides) = (view.shape(), view.strides());
+        let (shape, strides) = (view.shape, view.strides.unwrap_or_default());
         match *self {
             Form::Matrix { rows, columns } => match shape {
                 [r, c] | [r, c, 1] if (*r, *c) == (rows, columns) => format!(
@@ -147,7 +147,7 @@ impl Form {
                             512 * columns
                         )
                     }
-                    [all] if *all == count => format!("its stride is {}; it must be 1", strides[0]),
+                    [all] if *all == count => format!("its stride is {strides:?}; it must be [1]"),
                     _ => format!(
                         "its shape is {shape:?}; blocked scales are [{count}] or [32, 4, {rows}, 4, {columns}, 1]; \
                          nvfp4gen.to_blocked makes them from plain ones"
@@ -158,11 +158,17 @@ impl Form {
     }
 }
 
-/// Whether the dimensions that have more than one element have these strides.
+/// Whether the dimensions that have more than one element have these strides. Without strides, elements lie one behind the
+/// other.
 #[inline]
-fn lies_as(shape: &[i64], strides: &[i64], expected: &[i64]) -> bool {
-    let dims = shape.iter().zip(strides).zip(expected);
-    dims.fold(true, |good, ((size, stride), expected)| {
-        good & (*size <= 1 || stride == expected)
-    })
+fn lies_as(shape: &[i64], strides: Option<&[i64]>, expected: &[i64]) -> bool {
+    let mut dense = 1;
+    for dim in (0..shape.len()).rev() {
+        let stride = strides.map_or(Some(dense), |strides| strides.get(dim).copied());
+        if shape[dim] > 1 && stride != Some(expected[dim]) {
+            return false;
+        }
+        dense *= shape[dim];
+    }
+    true
 }

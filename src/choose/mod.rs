@@ -1,79 +1,165 @@
 //! Which plan is best for a set.
 //!
-//! A short list of candidates, priced by the model; the cheapest is taken, of equals the first.
+//! [`choose`] enumerates the choices worth a look, drops those that break a rule of the planner, prices the others
+//! with the model, and takes the cheapest. It keeps what else it looked at, with the reasons. A plan that is *pinned*
+//! in the shape file ([`Pins`]) is taken as it is, and priced for comparison.
+//!
+//! # Order
+//! The same set gives the same choice every time. Prices are compared in whole nanoseconds; of equals, the plan that
+//! requests fewer bytes, then the one that launches fewer CTAs, then the one that was enumerated first.
+//!
+//! # Cost
+//! Simulating launches that overlap takes several launches each. So all candidates are first priced as launches apart, in
+//! parallel, cheapest bound first and within [`EVENTS`]; overlap is simulated for the best of them.
+//!
+//! L2 hints are not priced (the model's L2 forgets nothing): weights pass through, tokens stay, as every published
+//! kernel that says anything says.
 
-mod sm_90a;
+mod candidates;
+mod pins;
+mod rank;
+mod settings;
 
-use crate::model::{B200, Workload, price};
-use crate::plan::schedule::Order;
-use crate::plan::sm_100a::{CacheHint, Choices, Reduction, plan};
+pub use pins::{PinError, pinned};
+pub use settings::{BadSetting, Choices};
+
+use crate::model::{B200, H200, Machine, Parts, Price};
 use crate::plan::target::Family;
-use crate::plan::tiling::Widths;
-use crate::plan::{Illegal, Plan, Target, WEIGHT_ROWS};
-use crate::problem::{Group, Set};
+use crate::plan::{Illegal, Plan, Target};
+use crate::problem::{Pins, Set};
+use std::fmt;
 
-/// Widest token tiles worth trying.
-const WIDTHS: [u32; 4] = [256, 192, 160, 128];
+/// K blocks of all tiles together that a search may simulate: about half a second of one core.
+pub const EVENTS: u64 = 4_000_000;
+/// Runners-up that are kept.
+pub const RUNNERS_UP: usize = 5;
 
-/// Plans the set in every candidate way and keeps the cheapest. If none is legal, says why of the last.
-pub fn choose(set: &Set, target: Target) -> Result<Plan, Illegal> {
-    if target.family == Family::Hopper {
-        return sm_90a::choose(set, target);
-    }
-    let mut best: Option<(f64, Plan)> = None;
-    let mut refused = None;
-    for choices in candidates(set, &target) {
-        match plan(set, target, choices) {
-            Ok(plan) => {
-                let us = price(&Workload::from(&plan), &B200).total_us;
-                if best.as_ref().is_none_or(|(least, _)| us < *least) {
-                    best = Some((us, plan));
-                }
-            }
-            Err(illegal) => refused = Some(illegal),
+/// The chosen plan, its price, and what it was chosen from.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The plan.
+    pub plan: Plan,
+    /// What it costs, predicted.
+    pub price: Price,
+    /// The next best, cheapest first. Of candidates that cost the same to the nanosecond, one.
+    pub runners_up: Vec<RunnerUp>,
+    /// What breaks a rule.
+    pub refused: Vec<Refused>,
+    /// How many candidates were priced.
+    pub priced: usize,
+    /// How many were left out because a bound of theirs was above the price of another, or the search was long enough.
+    pub skipped: usize,
+    /// If the plan is pinned: what the shape file says of it.
+    pub pinned: Option<Measured>,
+}
+
+/// What a shape file says of a pinned plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// Where it was measured.
+    pub device: String,
+    /// When.
+    pub date: String,
+    /// Microseconds of a call.
+    pub us: f64,
+}
+
+/// A plan that was not chosen.
+#[derive(Clone, Debug)]
+pub struct RunnerUp {
+    /// Its choices.
+    pub choices: Choices,
+    /// Its price in microseconds.
+    pub total_us: f64,
+    /// Where they go.
+    pub parts: Parts,
+    /// What differs from the chosen plan: name, value there, value here.
+    pub differences: Vec<(&'static str, String, String)>,
+}
+
+/// Choices that cannot be planned.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The choices.
+    pub choices: Choices,
+    /// The rule that they break.
+    pub illegal: Illegal,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug)]
+pub enum NoPlan {
+    /// Every candidate breaks a rule; this is the last one's.
+    Illegal(Illegal),
+    /// The pinned plan cannot be made.
+    Pin(PinError),
+}
+
+impl fmt::Display for NoPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoPlan::Illegal(illegal) => illegal.fmt(f),
+            NoPlan::Pin(error) => error.fmt(f),
         }
-    }
-    match (best, refused) {
-        (Some((_, plan)), _) => Ok(plan),
-        (None, Some(illegal)) => Err(illegal),
-        (None, None) => unreachable!("the list of candidates is not empty"),
     }
 }
 
-fn candidates(set: &Set, target: &Target) -> Vec<Choices> {
-    let mut candidates: Vec<Choices> = Vec::new();
-    for most in WIDTHS {
-        let widths = Widths::UpTo(most);
-        for order in [Order::Columns, Order::Balanced] {
-            for ctas in cta_counts(set, &widths, target) {
-                candidates.push(Choices {
-                    k_block: 256,
-                    widths: widths.clone(),
-                    accumulators: 2,
-                    order,
-                    ctas,
-                    pair: false,
-                    multicast: false,
-                    split_k: 1,
-                    reduction: Reduction::Cluster,
-                    chunk: 32,
-                    weights_hint: CacheHint::EvictFirst,
-                    tokens_hint: CacheHint::EvictLast,
-                });
-            }
-        }
+impl std::error::Error for NoPlan {}
+
+impl RunnerUp {
+    /// The part of the time in which it loses most, with the microseconds that it loses there.
+    pub fn loses_in(&self, chosen: &Parts) -> (&'static str, f64) {
+        let parts = self.parts.named().into_iter().zip(chosen.named());
+        let losses = parts.map(|((name, here), (_, there))| (name, here - there));
+        losses
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .unwrap_or(("nothing", 0.0))
     }
-    candidates
 }
 
-/// Every SM, or as many as finish at the same time if all tiles are alike: with 256 tiles on 148 SMs every CTA of 128
-/// has two, none waits for another.
-fn cta_counts(set: &Set, widths: &Widths, target: &Target) -> [u32; 2] {
-    let tiles = |(index, group): (usize, &Group)| {
-        let width = widths.of(index, group.m, target).max(1);
-        group.m.div_ceil(width) * group.n.div_ceil(WEIGHT_ROWS)
-    };
-    let tiles: u32 = set.groups.iter().enumerate().map(tiles).sum();
-    let waves = tiles.div_ceil(target.sms).max(1);
-    [target.sms, tiles.div_ceil(waves)]
+/// The machine that prices the plans of a target.
+pub fn machine(target: &Target) -> Machine {
+    match target.family {
+        Family::Blackwell => B200,
+        Family::Hopper => H200,
+    }
+}
+
+/// Searches for the best plan of a set.
+///
+/// # Errors
+/// If no candidate is legal.
+pub fn choose(set: &Set, target: Target) -> Result<Choice, NoPlan> {
+    rank::search(set, target)
+}
+
+/// Takes the pinned plan if there is one, else searches. With a pin, what the search would have chosen is the first of
+/// the runners-up.
+///
+/// # Errors
+/// If no candidate is legal, or the pinned choices cannot be planned.
+pub fn choose_pinned(set: &Set, target: Target, pins: &Pins) -> Result<Choice, NoPlan> {
+    match pinned(set, target, pins).map_err(NoPlan::Pin)? {
+        None => choose(set, target),
+        Some((plan, measured)) => rank::around(plan, measured),
+    }
+}
+
+/// The best plan, and nothing else.
+///
+/// # Errors
+/// As [`choose`].
+pub fn best(set: &Set, target: Target) -> Result<Plan, NoPlan> {
+    choose(set, target).map(|choice| choice.plan)
+}
+
+/// The pinned plan or the best, and nothing else. With a pin there is no search.
+///
+/// # Errors
+/// As [`choose_pinned`].
+pub fn plan(set: &Set, target: Target, pins: &Pins) -> Result<Plan, NoPlan> {
+    match pinned(set, target, pins).map_err(NoPlan::Pin)? {
+        None => best(set, target),
+        Some((plan, _)) => Ok(plan),
+    }
 }

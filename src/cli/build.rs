@@ -73,7 +73,7 @@ pub fn build(args: &BuildArgs) -> Result<(), Failure> {
     let pool = args.jobs.pool()?;
     let ptxas = Ptxas::find();
     let assembler = ptxas.as_ref().ok().filter(|_| !args.check);
-    let built = pool.install(|| generate(&sets, &targets, assembler))?;
+    let built = pool.install(|| generate(&args.shapes, &sets, &targets, assembler))?;
     if args.check {
         return check(args, &targets, &built);
     }
@@ -106,6 +106,7 @@ fn distinct(targets: &[Target]) -> Vec<Target> {
 }
 
 fn generate(
+    shapes: &Shapes,
     sets: &[Set],
     targets: &[Target],
     ptxas: Option<&Ptxas>,
@@ -117,12 +118,17 @@ fn generate(
     let progress = Progress::new("build", work.len());
     let results = work
         .into_par_iter()
-        .map(|(target, set)| progress.step(&set.name, || make(set, target, ptxas)));
+        .map(|(target, set)| progress.step(&set.name, || make(shapes, set, target, ptxas)));
     request::all(results.collect())
 }
 
-fn make(set: &Set, target: Target, ptxas: Option<&Ptxas>) -> Result<Built, Failure> {
-    let mut kernel = request::compile(set, target)?;
+fn make(
+    shapes: &Shapes,
+    set: &Set,
+    target: Target,
+    ptxas: Option<&Ptxas>,
+) -> Result<Built, Failure> {
+    let mut kernel = shapes.compile(set, target)?;
     let assemble = |ptxas: &Ptxas| {
         ptxas
             .assemble(&kernel.ptx, target.name)

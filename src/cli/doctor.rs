@@ -9,7 +9,7 @@ use nvfp4gen::assemble::Ptxas;
 use nvfp4gen::device::Schedule;
 use nvfp4gen::plan::Target;
 use nvfp4gen::plan::target::SM_100A;
-use nvfp4gen::problem::{Group, OutputType, Set, Weights};
+use nvfp4gen::problem::{Group, OutputType, Pins, Set, Weights};
 use nvfp4gen::runtime::{Device, Error, Library};
 use nvfp4gen::trial;
 use nvfp4gen::verify::Data;
@@ -173,7 +173,8 @@ fn emulator() -> Finding {
 
 fn compute(set: &Set) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let kernel = request::compile(set, SM_100A).map_err(|error| format!("{error:?}"))?;
+    let kernel =
+        request::compile(set, SM_100A, &Pins::default()).map_err(|error| format!("{error:?}"))?;
     let inputs = trial::inputs(set, 1, Data::FullRange).map_err(|error| text(&error))?;
     let outputs =
         trial::execute(&kernel, &inputs, Schedule::Eager).map_err(|error| text(&error))?;

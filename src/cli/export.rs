@@ -75,7 +75,7 @@ fn submission(args: &SubmissionArgs) -> Result<(), Failure> {
     let sets = args.shapes.read()?;
     let ptxas = args.cubin.then(Ptxas::find).transpose();
     let ptxas = ptxas.map_err(Failure::input)?;
-    let make = |set: &Set| make(set, args.target, ptxas.as_ref());
+    let make = |set: &Set| make(args, set, ptxas.as_ref());
     let kernels = args
         .jobs
         .pool()?
@@ -97,10 +97,10 @@ fn submission(args: &SubmissionArgs) -> Result<(), Failure> {
     Ok(stdout().write_all(line.as_bytes())?)
 }
 
-fn make(set: &Set, target: Target, ptxas: Option<&Ptxas>) -> Result<Kernel, Failure> {
-    let mut kernel = request::compile(set, target)?;
+fn make(args: &SubmissionArgs, set: &Set, ptxas: Option<&Ptxas>) -> Result<Kernel, Failure> {
+    let mut kernel = args.shapes.compile(set, args.target)?;
     if let Some(ptxas) = ptxas {
-        let assembly = ptxas.assemble(&kernel.ptx, target.name);
+        let assembly = ptxas.assemble(&kernel.ptx, args.target.name);
         let assembly =
             assembly.map_err(|error| Failure::Check(format!("{}: {error}", kernel.entry.key)))?;
         kernel.cubin = Some(assembly.cubin);

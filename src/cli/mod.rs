@@ -10,6 +10,7 @@ mod list;
 mod mutants;
 mod profile;
 mod progress;
+mod quantize;
 mod request;
 mod run;
 mod schedule;
@@ -67,6 +68,7 @@ enum Command {
     Run(run::RunArgs),
     List(list::ListArgs),
     Export(export::ExportArgs),
+    Quantize(quantize::QuantizeArgs),
     Bench(bench::BenchArgs),
     Profile(profile::ProfileArgs),
     Doctor(doctor::DoctorArgs),
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::List(args) => list::list(&args),
         Command::Export(args) => export::export(&args),
+        Command::Quantize(args) => quantize::quantize(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Profile(args) => profile::profile(&args),
         Command::Doctor(args) => doctor::doctor(&args),

@@ -10,7 +10,6 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::progress::Progress;
-use super::request;
 use super::table::Table;
 use super::verify::VerifyArgs;
 
@@ -43,7 +42,7 @@ pub fn run(args: &VerifyArgs, sets: &[Set], pool: &ThreadPool) -> Result<(), Fai
 
 fn score_set(args: &VerifyArgs, set: &Set) -> Result<Score, Failure> {
     let start = Instant::now();
-    let kernel = request::compile(set, args.target())?;
+    let kernel = args.compile(set)?;
     let inputs = args.inputs(set)?;
     let schedules: Vec<_> = args.schedules().into_iter().map(Into::into).collect();
     let verdicts = trial::try_mutants(&kernel, set, &inputs, &schedules)

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use clap::Args;
 use nvfp4gen::artifact::Kernel;
-use nvfp4gen::choose::choose;
+use nvfp4gen::choose;
 use nvfp4gen::emit;
 use nvfp4gen::plan::Target;
-use nvfp4gen::problem::{Set, ShapeFile};
+use nvfp4gen::plan::target::TARGETS;
+use nvfp4gen::problem::{Pins, Set, ShapeFile};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::failure::Failure;
@@ -19,6 +21,9 @@ pub struct Shapes {
     /// Shape files (TOML), e.g. shapes/leaderboard.toml
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+    /// The plans pinned in them, once they are read.
+    #[arg(skip)]
+    pins: OnceLock<Pins>,
 }
 
 /// How much of the machine a command may use.
@@ -33,22 +38,44 @@ impl Shapes {
     /// The sets of all files, in their order.
     ///
     /// # Errors
-    /// Everything that is wrong in any of the files; sets of different files that ask for the same kernel.
+    /// Everything that is wrong in any of the files; sets of different files that ask for the same kernel; plans pinned
+    /// for targets that there are not.
     pub fn read(&self) -> Result<Vec<Set>, Failure> {
         let mut sets = Vec::new();
+        let mut pins = Pins::default();
         let mut errors = Vec::new();
         for path in &self.files {
             match ShapeFile::read(path) {
-                Ok(file) => sets.extend(file.sets.into_iter().map(|set| (path.as_path(), set))),
+                Ok(file) => {
+                    sets.extend(file.sets.into_iter().map(|set| (path.as_path(), set)));
+                    pins.add(path, file.pins);
+                }
                 Err(error) => errors.push(error.to_string()),
             }
         }
         errors.extend(collisions(&sets));
+        errors.extend(unknown_targets(&pins));
         if errors.is_empty() {
+            self.pins.get_or_init(|| pins);
             Ok(sets.into_iter().map(|(_, set)| set).collect())
         } else {
             Err(Failure::Input(errors.join("\n")))
         }
+    }
+}
+
+impl Shapes {
+    /// The plans that the files pin. None before they are read.
+    pub fn pins(&self) -> Pins {
+        self.pins.get().cloned().unwrap_or_default()
+    }
+
+    /// The kernel of one of the sets: its pinned plan or the best one, emitted.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub fn compile(&self, set: &Set, target: Target) -> Result<Kernel, Failure> {
+        compile(set, target, &self.pins())
     }
 }
 
@@ -74,12 +101,12 @@ pub fn no_such_set(name: &str, sets: &[Set]) -> Failure {
     ))
 }
 
-/// The kernel of a set: chosen, planned and emitted.
+/// The kernel of a set: its plan taken from the pins or chosen, and emitted.
 ///
 /// # Errors
 /// If no plan of the set is legal on the target, or a template fails.
-pub fn compile(set: &Set, target: Target) -> Result<Kernel, Failure> {
-    let plan = choose(set, target)
+pub fn compile(set: &Set, target: Target, pins: &Pins) -> Result<Kernel, Failure> {
+    let plan = choose::plan(set, target, pins)
         .map_err(|error| Failure::Input(format!("set `{}`: {error}", set.name)))?;
     emit::kernel(&plan).map_err(|error| Failure::Check(format!("set `{}`: {error}", set.name)))
 }
@@ -103,6 +130,19 @@ pub fn all<T>(results: Vec<Result<T, Failure>>) -> Result<Vec<T>, Failure> {
         (false, false) => Err(Failure::Check(messages.join("\nerror: "))),
         (false, true) => Err(Failure::Input(messages.join("\nerror: "))),
     }
+}
+
+fn unknown_targets(pins: &Pins) -> Vec<String> {
+    let known = TARGETS.map(|target| target.name);
+    let unknown = pins
+        .iter()
+        .filter(|(_, pin)| !known.contains(&pin.target.as_str()));
+    let refuse = |(path, pin): (&Path, &nvfp4gen::problem::Pin)| {
+        let message = format!("no target is called `{}`", pin.target);
+        let remedy = format!("the targets are {}", known.join(", "));
+        pin.place.refuse(path, message, remedy).to_string()
+    };
+    unknown.map(refuse).collect()
 }
 
 fn collisions(sets: &[(&Path, Set)]) -> Vec<String> {

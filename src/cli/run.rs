@@ -58,7 +58,7 @@ pub struct RunArgs {
 
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let set = named(args.shapes.read()?, &args.set)?;
-    let kernel = request::compile(&set, args.target)?;
+    let kernel = args.shapes.compile(&set, args.target)?;
     let operands = tensors::read(&args.input, &kernel.entry.sizes).map_err(Failure::Input)?;
     let start = Instant::now();
     let outputs = execute(&kernel, &operands, args.schedule)?;

@@ -125,7 +125,7 @@ fn selected(sets: Vec<Set>, names: &[String]) -> Result<Vec<Set>, Failure> {
 
 fn verify_set(args: &VerifyArgs, set: &Set) -> Result<Outcome, Failure> {
     let start = Instant::now();
-    let kernel = request::compile(set, args.target())?;
+    let kernel = args.compile(set)?;
     let inputs = args.inputs(set)?;
     let schedules = args.schedules();
     let outputs: Vec<_> = schedules
@@ -161,6 +161,16 @@ impl VerifyArgs {
     /// Seed of the data.
     pub fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// The kernel of one of the sets.
+    pub fn compile(&self, set: &Set) -> Result<Kernel, Failure> {
+        self.shapes.compile(set, self.target())
+    }
+
+    /// The kernel of one of the sets for another target.
+    pub fn compile_for(&self, set: &Set, target: Target) -> Result<Kernel, Failure> {
+        self.shapes.compile(set, target)
     }
 
     /// The target, with as many SMs as CTAs were asked for.

@@ -47,7 +47,7 @@ pub fn run(args: &VerifyArgs, ordinal: u32, sets: &[Set]) -> Result<(), Failure>
     let target = target_of(&device)?;
     let kernels: Vec<Kernel> = request::all(
         sets.iter()
-            .map(|set| request::compile(set, target))
+            .map(|set| args.compile_for(set, target))
             .collect(),
     )?;
     let directory = Temporary::new().map_err(Failure::input)?;

@@ -33,7 +33,7 @@ struct GroupedGemm<'a> {
     threads: u32,
     load_warp: u32,
     token_warp: u32,
-    load_registers: u32,
+    token_warps: u32,
     token_registers: u32,
     multiply_registers: u32,
     block_bytes: u32,
@@ -84,7 +84,7 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         threads: THREADS,
         load_warp: LOAD_WARP,
         token_warp: TOKEN_WARP,
-        load_registers: REGISTERS.load,
+        token_warps: TOKEN_WARPS,
         token_registers: REGISTERS.token,
         multiply_registers: REGISTERS.multiply,
         block_bytes: plan.parameters.bytes,
@@ -287,7 +287,6 @@ struct WeightHalf {
 struct Mma {
     a: String,
     tokens: String,
-    accumulate: &'static str,
 }
 
 impl WeightHalf {
@@ -304,11 +303,6 @@ impl WeightHalf {
         let mma = |j: u32| Mma {
             a: list((0..4).map(|i| register(4 * j + i))),
             tokens: format!("%tokens{}", 4 * half + j),
-            accumulate: if half == 0 && j == 0 {
-                "%accumulate"
-            } else {
-                "1"
-            },
         };
         WeightHalf {
             comment: ["the even scale blocks.", "the odd scale blocks."][half as usize],
@@ -323,6 +317,7 @@ struct Variant {
     width: u32,
     label: String,
     sums: String,
+    each_sum: Vec<String>,
     pairs: Vec<Pair>,
 }
 
@@ -347,10 +342,12 @@ struct Packed {
 
 impl Variant {
     fn new(width: u32) -> Self {
+        let each_sum: Vec<String> = (0..width / 2).map(|i| format!("%sum{i}")).collect();
         Variant {
             width,
             label: format!("MULTIPLY_{width}"),
-            sums: list((0..width / 2).map(|i| format!("%sum{i}"))),
+            sums: list(each_sum.clone()),
+            each_sum,
             pairs: (0..width.div_ceil(16))
                 .map(|i| Pair::new(i, width))
                 .collect(),

@@ -55,6 +55,7 @@ struct Embedded {
     shared: u32,
     programmatic: &'static str,
     bytes: u32,
+    workspace: String,
     maps: Vec<String>,
     pointers: Vec<String>,
     images: Vec<Vec<String>>,
@@ -145,10 +146,20 @@ fn embed(kernel: &Kernel, options: &Options) -> Result<Embedded, ExportError> {
         shared: launch.dynamic_shared,
         programmatic: python::boolean(options.programmatic),
         bytes: entry.parameters.bytes,
+        workspace: workspace(entry),
         maps: maps(entry),
         pointers: pointers(entry),
         images: images(kernel, options.cubin)?,
     })
+}
+
+/// Bytes and offset, or an empty tuple.
+fn workspace(entry: &KernelEntry) -> String {
+    let block = &entry.parameters;
+    match block.workspace_bytes {
+        0 => python::tuple([] as [u32; 0]),
+        bytes => python::tuple([bytes, block.workspace_offset]),
+    }
 }
 
 fn sizes(sizes: &Sizes) -> String {

@@ -26,7 +26,7 @@ impl Mma {
 pub fn step_us(tile: &Tile, machine: &Machine) -> f64 {
     let multiply = f64::from(tile.mmas) * tile.mma.interval(machine);
     let scales = f64::from(tile.scale_copies) * machine.scale_copy_cycles.value;
-    machine.cycles(multiply + scales)
+    machine.cycles((multiply + scales).max(tile.dequantise_cycles))
 }
 
 #[cfg(test)]

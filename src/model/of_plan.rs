@@ -6,7 +6,9 @@ use super::workload::{
 use crate::artifact::Location;
 use crate::plan::schedule::Tile as Scheduled;
 use crate::plan::tiling::TokenTile;
-use crate::plan::{Plan, SCALE_BLOCK_BYTES, SCALE_ROWS, STEP_K, TargetPlan, WEIGHT_ROWS, sm_100a};
+use crate::plan::{
+    Plan, SCALE_BLOCK_BYTES, SCALE_ROWS, STEP_K, TargetPlan, WEIGHT_ROWS, sm_90a, sm_100a,
+};
 use crate::problem::Weights;
 
 /// Bytes of one operand row in one K = 64 step.
@@ -14,67 +16,127 @@ const STEP_BYTES: u32 = STEP_K / 2;
 
 impl From<&Plan> for Workload {
     fn from(plan: &Plan) -> Workload {
-        let chunks = Chunks::new(plan);
-        let TargetPlan::Sm100a(inside) = &plan.kernel else {
-            todo!()
+        let work = match &plan.kernel {
+            TargetPlan::Sm100a(inside) => blackwell(plan, inside),
+            TargetPlan::Sm90a(inside) => hopper(plan, inside),
         };
-        let tile = |scheduled: &Scheduled| tile(plan, inside, &chunks, scheduled);
-        let rings = &inside.shared.rings;
-        let least = least_stages(inside);
-        let workers = plan
-            .schedule
-            .by_cta()
-            .zip(rings)
-            .map(|(tiles, ring)| Worker {
-                tiles: tiles.iter().map(tile).collect(),
-                extra_stages: ring.stages - least,
-            });
+        let chunks = Chunks::new(plan);
+        let tiles = |tiles: &[Scheduled]| {
+            tiles
+                .iter()
+                .map(|t| tile(plan, &work, &chunks, t))
+                .collect()
+        };
+        let workers = plan.schedule.by_cta().zip(&work.extra_stages);
+        let workers = workers.map(|(scheduled, &extra_stages)| Worker {
+            tiles: tiles(scheduled),
+            extra_stages,
+        });
         Workload {
             name: plan.set.name.clone(),
             chunks: chunks.count,
             workers: workers.collect(),
-            kernel: kernel(plan, inside),
+            kernel: work.kernel,
         }
     }
 }
 
-/// What the template does: the load warp starts before tensor memory is there, and does not wait for stages that nobody
-/// has used. Two CTAs side by side are one worker.
-fn kernel(plan: &Plan, inside: &sm_100a::Kernel) -> Kernel {
-    Kernel {
-        sms: inside.choices.side_by_side(),
-        parameter_bytes: plan.parameters.parameter_bytes(),
-        stages: least_stages(inside),
-        accumulators: accumulators(inside),
-        release_after: None,
-        slice: inside.choices.chunk,
-        unconditional_start: true,
-        allocate_first: false,
-        prefetch_maps: plan.parameters.location == Location::Parameter,
-        programmatic: Some(Programmatic {
-            early: match plan.set.weights {
-                Weights::Static => Early::Weights,
-                Weights::Dynamic => Early::Nothing,
+/// What a target's kernels do in the same way for every tile.
+struct Work {
+    kernel: Kernel,
+    /// For each worker, stages beyond those that all have.
+    extra_stages: Vec<u32>,
+    k_block: u32,
+    /// SMs that one MMA runs on.
+    mma_ctas: u32,
+    /// How often a worker fetches a tile's token scales.
+    token_scale_loads: u32,
+    /// Boxes that make up a row of an operand.
+    boxes: u32,
+    /// Whether scales are copied to tensor memory.
+    copies_scales: bool,
+    /// Cycles that dequantising the operands of one K = 64 step takes: of a tile, and of each of its columns.
+    dequantise: (f64, f64),
+    /// The epilogue reads whole chunks of so many columns.
+    chunk: u32,
+}
+
+/// The load warps start before tensor memory is there, and do not wait for stages that nobody has used.
+fn blackwell(plan: &Plan, inside: &sm_100a::Kernel) -> Work {
+    let choices = &inside.choices;
+    let rings = inside.shared.rings.iter().map(|ring| ring.stages);
+    let stages = rings.clone().min().unwrap_or(2);
+    let fetched_by_both = choices.pair && !choices.multicast;
+    Work {
+        kernel: Kernel {
+            sms: choices.side_by_side(),
+            stages,
+            accumulators: accumulators(inside),
+            slice: choices.chunk,
+            reduction: match () {
+                _ if choices.splits_in_cluster() => Reduction::Cluster(choices.split_k),
+                // Each part is written as f32 and read again: about what atomics to memory take.
+                _ if choices.splits_in_workspace() => Reduction::Atomics,
+                _ => Reduction::None,
             },
-            beside: inside.has_room_beside(&plan.target),
-        }),
-        reduction: match &inside.choices {
-            choices if choices.splits_in_cluster() => Reduction::Cluster(choices.split_k),
-            // Each part is written as f32 and read again: about what atomics to memory take.
-            choices if choices.splits_in_workspace() => Reduction::Atomics,
-            _ => Reduction::None,
+            programmatic: Some(Programmatic {
+                early: match plan.set.weights {
+                    Weights::Static => Early::Weights,
+                    Weights::Dynamic => Early::Nothing,
+                },
+                beside: inside.has_room_beside(&plan.target),
+            }),
+            ..kernel(plan)
         },
+        extra_stages: rings.map(|ring| ring - stages).collect(),
+        k_block: choices.k_block,
+        mma_ctas: choices.mma_ctas(),
+        token_scale_loads: if fetched_by_both { 2 } else { 1 },
+        boxes: inside.shared.stage.row_bytes / inside.shared.stage.span,
+        copies_scales: true,
+        dequantise: (0.0, 0.0),
+        chunk: choices.chunk,
     }
 }
 
-fn least_stages(inside: &sm_100a::Kernel) -> u32 {
-    inside
-        .shared
-        .rings
-        .iter()
-        .map(|r| r.stages)
-        .min()
-        .unwrap_or(1)
+/// Sums are in the registers of the warps that multiply, which store them before they go on.
+fn hopper(plan: &Plan, inside: &sm_90a::Kernel) -> Work {
+    Work {
+        kernel: Kernel {
+            stages: inside.shared.stages,
+            programmatic: Some(Programmatic {
+                early: Early::Nothing,
+                beside: false,
+            }),
+            ..kernel(plan)
+        },
+        extra_stages: vec![0; plan.schedule.ctas.len()],
+        k_block: sm_90a::K_BLOCK,
+        mma_ctas: 1,
+        token_scale_loads: 1,
+        boxes: 1,
+        copies_scales: false,
+        // The table in `plan::sm_90a`, for half a K block of 128.
+        dequantise: (165.0, 1.25),
+        chunk: 8,
+    }
+}
+
+/// What all kernels have in common.
+fn kernel(plan: &Plan) -> Kernel {
+    Kernel {
+        sms: 1,
+        parameter_bytes: plan.parameters.parameter_bytes(),
+        stages: 2,
+        accumulators: 1,
+        release_after: None,
+        slice: 16,
+        unconditional_start: true,
+        allocate_first: false,
+        prefetch_maps: plan.parameters.location == Location::Parameter,
+        programmatic: None,
+        reduction: Reduction::None,
+    }
 }
 
 /// Tiles differ in how long ago their columns must have been read; the model knows one number for all.
@@ -83,72 +145,82 @@ fn accumulators(inside: &sm_100a::Kernel) -> u32 {
     soonest.unwrap_or(inside.tensor.accumulators)
 }
 
-fn tile(plan: &Plan, inside: &sm_100a::Kernel, chunks: &Chunks, scheduled: &Scheduled) -> Tile {
-    let choices = &inside.choices;
+fn tile(plan: &Plan, work: &Work, chunks: &Chunks, scheduled: &Scheduled) -> Tile {
     let token_tile = &plan.token_tiles[scheduled.token_tile];
     let tiling = &plan.tilings[token_tile.tiling];
-    let tile_rows = choices.tile_rows();
+    let sms = work.kernel.sms;
+    let tile_rows = WEIGHT_ROWS * sms;
     let weight_rows = tile_rows.min(tiling.n - scheduled.weight_tile * tile_rows);
-    let (steps, slabs) = (choices.steps(), token_tile.slabs);
-    let subtiles = inside.shared.stage.row_bytes / inside.shared.stage.span;
+    let weight_slabs = weight_rows.div_ceil(SCALE_ROWS);
+    let steps = work.k_block / STEP_K;
+    let weights = chunks.weights[token_tile.tiling] + scheduled.weight_tile * tiling.k_blocks;
+    let tokens = chunks.tokens[scheduled.token_tile];
+    let (rows, slabs) = (token_tile.rows, token_tile.slabs);
+    // Of the parts of a sum only the last one ends where K does.
     let part = scheduled.part;
     let last_steps = if part.first + part.k_blocks == tiling.k_blocks {
         tiling.tail_steps
     } else {
         steps
     };
-    let stream = |operand, chunk: u32, step: u32| Stream {
-        operand,
-        first_chunk: chunk + part.first,
-        bytes: steps * step,
-        last_bytes: last_steps * step,
+    let load = |operand, chunk: u32, rows, slabs| {
+        stream(
+            operand,
+            chunk + part.first,
+            rows,
+            slabs,
+            (steps, last_steps),
+        )
     };
-    let weights = chunks.weights[token_tile.tiling] + scheduled.weight_tile * tiling.k_blocks;
-    let tokens = chunks.tokens[scheduled.token_tile];
-    // A pair that does not multicast fetches its token scales twice, and each of its CTAs half of the tokens.
-    let requested_slabs = if choices.pair && !choices.multicast {
-        2 * slabs
-    } else {
-        slabs
-    };
-    let own_tokens = token_tile.rows / choices.mma_ctas();
-    let weight_slabs = weight_rows.div_ceil(SCALE_ROWS);
+    let mut streams = vec![
+        load(Operand::Weights, weights, weight_rows, weight_slabs),
+        load(Operand::Tokens, tokens, rows, slabs),
+    ];
+    for _ in 1..work.token_scale_loads {
+        streams.push(load(Operand::Tokens, tokens, 0, slabs));
+    }
+    let own_tokens = rows.div_ceil(work.mma_ctas);
+    let own_rows = WEIGHT_ROWS.min(weight_rows) + own_tokens;
+    let fill_step = own_rows * STEP_BYTES + (1 + slabs) * SCALE_BLOCK_BYTES;
+    let (of_tile, of_column) = work.dequantise;
     Tile {
         k_blocks: part.k_blocks,
         steps,
         last_steps,
-        fill_bytes: steps * step_bytes(weight_rows.min(WEIGHT_ROWS) + own_tokens, 1 + slabs),
-        streams: vec![
-            stream(
-                Operand::Weights,
-                weights,
-                step_bytes(weight_rows, weight_slabs),
-            ),
-            stream(
-                Operand::Tokens,
-                tokens,
-                step_bytes(token_tile.rows, requested_slabs),
-            ),
-        ],
-        copies: 2 * subtiles + 1 + slabs,
+        fill_bytes: steps * fill_step,
+        streams,
+        copies: 2 * work.boxes + 1 + slabs,
         mma: Mma {
-            rows: WEIGHT_ROWS * choices.mma_ctas(),
+            rows: WEIGHT_ROWS * work.mma_ctas,
             columns: token_tile.width,
-            ctas: choices.mma_ctas(),
+            ctas: work.mma_ctas,
         },
         mmas: 1,
-        scale_copies: 1 + slabs,
-        // The epilogue reads whole chunks.
-        columns: token_tile.rows.next_multiple_of(choices.chunk),
-        store_bytes: token_tile.rows * weight_rows * plan.set.output.bytes() as u32 / part.of,
-        sum: (choices.splits_in_cluster()).then(|| chunks.sum(plan, scheduled)),
+        scale_copies: if work.copies_scales { 1 + slabs } else { 0 },
+        dequantise_cycles: of_tile + of_column * f64::from(token_tile.width),
+        columns: rows.next_multiple_of(work.chunk),
+        // Who stores the sum stores all of it; each has its share of the time.
+        store_bytes: rows * weight_rows * plan.set.output.bytes() as u32 / part.of,
+        sum: matches!(work.kernel.reduction, Reduction::Cluster(_))
+            .then(|| chunks.sum(plan, scheduled)),
     }
 }
 
-/// Bytes of so many operand rows and slabs of scales in one K = 64 step. Rows that do not exist are not fetched; slabs
-/// are whole.
-fn step_bytes(rows: u32, slabs: u32) -> u32 {
-    rows * STEP_BYTES + slabs * SCALE_BLOCK_BYTES
+/// Rows that do not exist are not fetched; slabs of scales are whole.
+fn stream(
+    operand: Operand,
+    first_chunk: u32,
+    rows: u32,
+    slabs: u32,
+    (steps, last_steps): (u32, u32),
+) -> Stream {
+    let step = rows * STEP_BYTES + slabs * SCALE_BLOCK_BYTES;
+    Stream {
+        operand,
+        first_chunk,
+        bytes: steps * step,
+        last_bytes: last_steps * step,
+    }
 }
 
 /// First chunk of each tiling's weights and of each token tile.

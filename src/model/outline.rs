@@ -228,6 +228,7 @@ impl Outline {
             mma,
             mmas,
             scale_copies: weight_slabs + slabs,
+            dequantise_cycles: 0.0,
             columns,
             store_bytes: place.tokens * self.rows() * 2,
             sum: (self.split_k > 1).then(|| chunks.sum(place, self)),

@@ -5,6 +5,9 @@
 //! together. It works through its tiles; each tile is a run of K blocks that pass a ring of stages, an accumulator, and an
 //! epilogue.
 
+use super::machine::Machine;
+use super::mma::step_us;
+
 /// One launch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
@@ -48,6 +51,8 @@ pub struct Tile {
     pub mmas: u32,
     /// Copies of 512 bytes of scales to tensor memory in each step.
     pub scale_copies: u32,
+    /// Cycles that the operands of each step keep other units of the SM busy: the tensor core cannot be faster.
+    pub dequantise_cycles: f64,
     /// Accumulator columns that the epilogue of each SM reads.
     pub columns: u32,
     /// Bytes of C that the worker stores.
@@ -165,6 +170,25 @@ impl Workload {
     /// Bytes of C that are stored.
     pub fn stored_bytes(&self) -> u64 {
         self.each_tile().map(|t| u64::from(t.store_bytes)).sum()
+    }
+
+    /// K blocks of all tiles: what a simulation of one launch goes through.
+    pub fn events(&self) -> u64 {
+        self.each_tile().map(|t| u64::from(t.k_blocks)).sum()
+    }
+
+    /// What no simulation can be below, in microseconds: device memory, the fill of the busiest SM, its tensor core.
+    pub fn bound_us(&self, machine: &Machine) -> f64 {
+        let dram = self.distinct_bytes() as f64 * 1e-6 / machine.dram_tb_s.value;
+        let busiest = |us: &dyn Fn(&Tile) -> f64| {
+            let of = |w: &Worker| w.tiles.iter().map(us).sum::<f64>();
+            self.workers.iter().map(of).fold(0.0, f64::max)
+        };
+        let blocks = |t: &Tile| f64::from(t.k_blocks.saturating_sub(1));
+        let fill =
+            busiest(&|t| blocks(t) * f64::from(t.fill_bytes) * 1e-3 / machine.sm_fill_gb_s.value);
+        let tensor = busiest(&|t| blocks(t) * f64::from(t.steps) * step_us(t, machine));
+        dram.max(fill).max(tensor)
     }
 
     /// SMs that have work.

@@ -72,11 +72,13 @@ impl<'a> Operand<'a> {
         }
     }
 
-    pub(super) fn row_codes(&self, row: usize) -> &'a [u8] {
+    /// The packed elements of a row.
+    pub fn row_codes(&self, row: usize) -> &'a [u8] {
         &self.codes[row * self.k / 2..(row + 1) * self.k / 2]
     }
 
-    pub(super) fn row_scales(&self, row: usize) -> &'a [u8] {
+    /// The plain scales of a row.
+    pub fn row_scales(&self, row: usize) -> &'a [u8] {
         &self.scales[row * self.k / BLOCK..(row + 1) * self.k / BLOCK]
     }
 

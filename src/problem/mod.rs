@@ -12,9 +12,11 @@ pub mod limits;
 mod reader;
 mod set;
 mod shape_file;
+pub mod tuning;
 mod words;
 
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use key::MAX_KEY_LEN;
 pub use set::{Group, OutputType, Set, Weights};
 pub use shape_file::{ProblemError, ShapeFile};
+pub use tuning::{Pin, Pins, Setting};

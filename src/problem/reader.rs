@@ -1,13 +1,13 @@
 //! From TOML text to sets. Every refusal is noted with the span of the offending text, and reading goes on.
 
 use super::limits::{self, Refusal};
-use super::words::describe;
-use super::{Diagnostic, OutputType, Set, Weights};
+use super::words::{describe, quoted};
+use super::{Diagnostic, OutputType, Pin, Set, Weights};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-const FILE_KEYS: [&str; 3] = ["output", "weights", "set"];
+const FILE_KEYS: [&str; 4] = ["output", "weights", "set", "tuning"];
 const SET_KEYS: [&str; 6] = ["name", "m", "n", "k", "output", "weights"];
 
 const DEFAULT: Options = Options {
@@ -28,6 +28,8 @@ pub(super) struct Reader<'a> {
     /// Where in the text the section starts that is being read.
     offset: usize,
     found: Vec<(Span, Refusal)>,
+    /// The pins found so far, each with the place of its set's name.
+    pins: Vec<(Pin, Span)>,
 }
 
 /// Options that a file sets for all its sets, or a set for itself.
@@ -44,20 +46,26 @@ struct Located {
 }
 
 impl<'a> Reader<'a> {
-    /// The sets of `text`, or all that is wrong with it, in the order of the text.
-    pub fn read(text: &'a str) -> Result<Vec<Set>, Vec<Diagnostic>> {
+    /// The sets and pins of `text`, or all that is wrong with it, in the order of the text.
+    pub fn read(text: &'a str) -> Result<(Vec<Set>, Vec<Pin>), Vec<Diagnostic>> {
         let mut reader = Self {
             text,
             offset: 0,
             found: Vec::new(),
+            pins: Vec::new(),
         };
         let sets = match DeTable::parse(text) {
             Ok(table) => reader.file(table.get_ref()),
             Err(error) => reader.sections(&error),
         };
         reader.distinct(&sets);
+        reader.known_pins(&sets.iter().map(|located| &located.set).collect::<Vec<_>>());
         if reader.found.is_empty() {
-            Ok(sets.into_iter().map(|located| located.set).collect())
+            let pins = reader.pins.into_iter().map(|(pin, _)| pin);
+            Ok((
+                sets.into_iter().map(|located| located.set).collect(),
+                pins.collect(),
+            ))
         } else {
             Err(reader.diagnostics())
         }
@@ -78,8 +86,32 @@ impl<'a> Reader<'a> {
         self.found.push((span, refusal));
     }
 
+    /// A diagnostic that says nothing yet about the text at `span`.
+    pub(super) fn diagnostic(&self, span: &Span) -> Diagnostic {
+        Diagnostic::new(self.text, self.absolute(span), String::new(), String::new())
+    }
+
     pub(super) fn accept<T>(&mut self, span: &Span, result: Result<T, Refusal>) -> Option<T> {
         result.map_err(|refusal| self.refuse(span, refusal)).ok()
+    }
+
+    /// Refuses pins of sets that the file does not have.
+    fn known_pins(&mut self, sets: &[&Set]) {
+        for (pin, span) in &self.pins {
+            if !sets.iter().any(|set| pin.is_for(set)) {
+                let names: Vec<_> = sets.iter().map(|set| set.name.as_str()).collect();
+                let message = format!("no set of this file is called `{}`", pin.set);
+                let remedy = format!("the sets are {}", quoted(&names));
+                self.found
+                    .push((span.clone(), Refusal::new(message, remedy)));
+            }
+        }
+    }
+
+    /// Keeps a pin; `span` is where its set is named.
+    pub(super) fn keep(&mut self, pin: Pin, span: &Span) {
+        let span = self.absolute(span);
+        self.pins.push((pin, span));
     }
 
     fn absolute(&self, span: &Span) -> Span {
@@ -106,7 +138,10 @@ impl<'a> Reader<'a> {
                 Ok(table) => {
                     match self.offset {
                         0 => options = self.file_options(table.get_ref()),
-                        _ => self.known_keys(table.get_ref(), &FILE_KEYS, "a shape file"),
+                        _ => {
+                            self.known_keys(table.get_ref(), &FILE_KEYS, "a shape file");
+                            self.tuning(table.get_ref());
+                        }
                     }
                     sets.extend(self.sets(table.get_ref(), options));
                 }
@@ -130,6 +165,7 @@ impl<'a> Reader<'a> {
 
     fn file_options(&mut self, table: &DeTable) -> Options {
         self.known_keys(table, &FILE_KEYS, "a shape file");
+        self.tuning(table);
         self.options(table, DEFAULT).unwrap_or(DEFAULT)
     }
 

@@ -1,15 +1,17 @@
 use super::reader::Reader;
-use super::{Diagnostics, Set};
+use super::{Diagnostics, Pin, Set};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// A list of sets, as read from a TOML file. The files in `shapes/` teach the format.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ShapeFile {
     /// The file, as it was named by the caller.
     pub path: PathBuf,
     /// The sets, in the order of the file: at least one, with distinct names and distinct keys.
     pub sets: Vec<Set>,
+    /// Plans pinned for them, in the order of the file.
+    pub pins: Vec<Pin>,
 }
 
 /// Why there is no shape file.
@@ -49,7 +51,7 @@ impl ShapeFile {
     pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Self, Diagnostics> {
         let path = path.as_ref().to_owned();
         match Reader::read(text) {
-            Ok(sets) => Ok(Self { path, sets }),
+            Ok((sets, pins)) => Ok(Self { path, sets, pins }),
             Err(all) => Err(Diagnostics { path, all }),
         }
     }

@@ -55,6 +55,10 @@ pub(super) struct Binding {
     groups: usize,
     /// The groups that have tokens.
     places: Vec<Places>,
+    /// What else holds an address that `places` holds: tiles of different widths have tensor maps of their own.
+    copies: Vec<Copied>,
+    /// The word behind the block.
+    behind: u32,
     /// Tensor maps whose address only the driver can replace.
     pub replaced: Vec<Replaced>,
 }
@@ -64,6 +68,14 @@ pub(super) struct Binding {
 struct Places {
     group: u32,
     words: [u32; OPERANDS],
+}
+
+/// A word of the block that holds an address once more.
+#[derive(Clone, Copy, Debug)]
+struct Copied {
+    word: u32,
+    group: u32,
+    operand: Operand,
 }
 
 /// A tensor map that holds an address we know not where.
@@ -102,15 +114,17 @@ impl Binding {
         }
         check_slots(entry)?;
         // The word behind the block takes what is stored nowhere else.
-        let behind = [block.bytes.div_ceil(8); OPERANDS];
+        let behind = block.bytes.div_ceil(8);
         let with_tokens = (0u32..).zip(&sizes.m).filter(|(_, m)| **m > 0);
         let places = with_tokens.map(|(group, _)| Places {
             group,
-            words: behind,
+            words: [behind; OPERANDS],
         });
         let mut binding = Binding {
             groups,
             places: places.collect(),
+            copies: Vec::new(),
+            behind,
             replaced: Vec::new(),
         };
         for slot in &block.pointers {
@@ -133,8 +147,18 @@ impl Binding {
     }
 
     fn place(&mut self, group: u32, operand: Operand, word: u32) {
-        if let Some(places) = self.places.iter_mut().find(|p| p.group == group) {
-            places.words[operand as usize] = word;
+        let Some(places) = self.places.iter_mut().find(|p| p.group == group) else {
+            return;
+        };
+        let first = &mut places.words[operand as usize];
+        if *first == self.behind {
+            *first = word;
+        } else {
+            self.copies.push(Copied {
+                word,
+                group,
+                operand,
+            });
         }
     }
 
@@ -173,6 +197,10 @@ impl Binding {
                 null |= address == 0;
                 block.set(*word, address);
             }
+        }
+        for copied in &self.copies {
+            let address = pointers[copied.group as usize].0[copied.operand as usize];
+            block.set(copied.word, address);
         }
         if bits & ALIGNMENT_MASK != 0 || null {
             return Err(self.bad_address(pointers));
@@ -237,7 +265,8 @@ impl Binding {
     }
 }
 
-/// Every group with tokens must have each operand in exactly one place, every other group in none.
+/// Every group with tokens must have each operand in some place, every other group in none. An operand has several tensor
+/// maps if its tiles have boxes of several sizes.
 fn check_slots(entry: &KernelEntry) -> Result<(), String> {
     let block = &entry.parameters;
     let maps = block.tensor_maps.iter();
@@ -270,7 +299,7 @@ fn check_slots(entry: &KernelEntry) -> Result<(), String> {
         }
     }
     for (group, (places, m)) in places.chunks(OPERANDS).zip(&entry.sizes.m).enumerate() {
-        if places.iter().any(|count| *count != u32::from(*m > 0)) {
+        if places.iter().any(|count| (*count > 0) != (*m > 0)) {
             return Err(format!(
                 "group {group} does not have a slot for each operand"
             ));

@@ -115,9 +115,9 @@ impl Kernel {
         self.loaded.entry.parameters.workspace_bytes > 0
     }
 
-    /// Whether the set has so many groups (more than 117 with tokens) that the addresses are not a parameter of the
-    /// kernel but a table in device memory. A launch allocates up to eight of them, as needed, writes one only if an
-    /// address has changed, and waits, when it is dropped, for the work that reads them.
+    /// Whether the set has so many groups that their tensor maps and addresses exceed a kernel's parameters (117 groups of
+    /// one tile width just fit) and are a table in device memory. A launch allocates up to eight of them, as needed, writes
+    /// one only if an address has changed, and waits, when it is dropped, for the work that reads them.
     pub fn uses_table(&self) -> bool {
         self.loaded.entry.parameters.location == Location::Device
     }

@@ -9,7 +9,7 @@ pub use mutants::{Finding, MutantVerdict, try_mutant, try_mutants};
 use crate::artifact::Kernel;
 use crate::device::{DeviceError, Emulated, GroupBuffers, Schedule};
 use crate::problem::Set;
-use crate::verify::{Data, GroupInputs, SetVerdict, VerifyError, check_group, draw};
+use crate::verify::{Data, GroupInputs, SetVerdict, Summation, VerifyError, check_group, draw};
 
 /// Draws the inputs of every group of a set.
 ///
@@ -62,6 +62,15 @@ fn execute_as(
     }
 }
 
+/// How a kernel adds up: by the MMAs in its text, and the parts that its manifest tells of.
+fn summation(kernel: &Kernel) -> Summation {
+    if kernel.ptx.contains("wgmma.mma_async") {
+        Summation::dequantised()
+    } else {
+        Summation::block_scaled(kernel.entry.split_k)
+    }
+}
+
 /// Holds every element of C that the kernel computed to the exact reference.
 ///
 /// # Errors
@@ -72,13 +81,13 @@ pub fn judge(
     inputs: &[GroupInputs],
     outputs: &[Vec<u8>],
 ) -> Result<SetVerdict, VerifyError> {
-    let parts = kernel.entry.split_k;
+    let summation = summation(kernel);
     let check = |(index, group)| {
         check_group(
             index,
             group,
             set.output,
-            parts,
+            summation,
             &inputs[index],
             &outputs[index],
         )

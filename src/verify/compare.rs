@@ -1,6 +1,7 @@
 //! An output held to the exact reference.
 
-use super::bound::Bound;
+use super::bound::{Arithmetic, Bound, Summation};
+use super::swing::Swings;
 use super::{GroupInputs, GroupVerdict, Offence};
 use crate::numerics::reference::{Element, Operand, Reference};
 use crate::numerics::round::{self, BF16, F16, F32, FloatFormat};
@@ -36,8 +37,7 @@ pub enum VerifyError {
 }
 
 /// Checks an output, row-major [M, N] in little-endian `output` elements without padding, against the exact product
-/// of `inputs`. `index` is the number of the group in its set, for messages; `parts` are those that sums over K were cut
-/// into at most.
+/// of `inputs`. `index` is the number of the group in its set, for messages; `summation` is how the kernel adds up.
 ///
 /// # Errors
 /// If the inputs or the output do not fit the group's sizes, or a scale has its sign bit set.
@@ -45,7 +45,7 @@ pub fn check_group(
     index: usize,
     group: &Group,
     output: OutputType,
-    parts: u32,
+    summation: Summation,
     inputs: &GroupInputs,
     got: &[u8],
 ) -> Result<GroupVerdict, VerifyError> {
@@ -59,13 +59,14 @@ pub fn check_group(
         });
     }
     let mut verdict = GroupVerdict::new(index);
-    for_each_chunk(index, group, inputs, |rows, reference| {
+    for_each_chunk(index, group, inputs, |rows, (a, b), reference| {
         let chunk = &got[rows.start * row_bytes..rows.end * row_bytes];
         let check = Check {
             index,
             output,
             k: group.k as usize,
-            parts,
+            summation,
+            swings: (summation.arithmetic == Arithmetic::DequantisedF16).then(|| Swings::of(a, b)),
             first_row: rows.start,
             reference,
         };
@@ -86,7 +87,7 @@ pub fn exact_output(
 ) -> Result<Vec<u8>, VerifyError> {
     let mut bytes =
         Vec::with_capacity(group.m as usize * group.n as usize * output.bytes() as usize);
-    for_each_chunk(index, group, inputs, |rows, reference| {
+    for_each_chunk(index, group, inputs, |rows, _, reference| {
         for row in 0..rows.len() {
             for column in 0..reference.columns() {
                 encode(reference.at(row, column), output, &mut bytes);
@@ -101,7 +102,7 @@ fn for_each_chunk(
     index: usize,
     group: &Group,
     inputs: &GroupInputs,
-    mut visit: impl FnMut(Range<usize>, &Reference),
+    mut visit: impl FnMut(Range<usize>, (&Operand, &Operand), &Reference),
 ) -> Result<(), VerifyError> {
     let at = |error| VerifyError::Inputs {
         group: index,
@@ -111,10 +112,9 @@ fn for_each_chunk(
     let step = (CHUNK / b.rows().max(1)).max(1);
     for first in (0..a.rows()).step_by(step) {
         let rows = first..a.rows().min(first + step);
-        visit(
-            rows.clone(),
-            &Reference::compute(&a.slice(rows), &b).map_err(at)?,
-        );
+        let part = a.slice(rows.clone());
+        let reference = Reference::compute(&part, &b).map_err(at)?;
+        visit(rows, (&part, &b), &reference);
     }
     Ok(())
 }
@@ -124,7 +124,8 @@ struct Check<'a> {
     index: usize,
     output: OutputType,
     k: usize,
-    parts: u32,
+    summation: Summation,
+    swings: Option<Swings>,
     first_row: usize,
     reference: &'a Reference,
 }
@@ -142,13 +143,11 @@ impl Check<'_> {
         let mut verdict = GroupVerdict::new(self.index);
         for (column, bytes) in got.chunks_exact(self.output.bytes() as usize).enumerate() {
             let got = decode(bytes, self.output);
-            let found = judge(
-                got,
-                self.reference.at(row, column),
-                self.k,
-                self.parts,
-                format(self.output),
-            );
+            let element = self.reference.at(row, column);
+            let swing = self.swings.as_ref().map_or(0.0, |s| s.at(row, column));
+            let format = format(self.output);
+            let bound = element.map(|e| Bound::of(self.summation, &e, swing, self.k, format));
+            let found = judge(got, element.zip(bound), format);
             verdict.note(found.ulps, found.ratio, || Offence {
                 group: self.index,
                 row: self.first_row + row,
@@ -172,14 +171,8 @@ struct Judgement {
 
 /// Holds one stored element to the exact one. The distance is exact in `f64` unless the sum has more than 53 bits,
 /// far beyond f16, and then right to 2^-29 of an ulp of f32.
-fn judge(
-    got: f64,
-    element: Option<Element>,
-    k: usize,
-    parts: u32,
-    format: FloatFormat,
-) -> Judgement {
-    let Some(element) = element else {
+fn judge(got: f64, expected: Option<(Element, Bound)>, format: FloatFormat) -> Judgement {
+    let Some((element, bound)) = expected else {
         let ratio = if got.is_nan() { 0.0 } else { f64::INFINITY };
         return Judgement {
             exact: f64::NAN,
@@ -189,7 +182,6 @@ fn judge(
         };
     };
     let exact = element.sum as f64 * UNIT;
-    let bound = Bound::of(&element, k, parts, format);
     let judgement = |distance: f64| Judgement {
         exact,
         bound: bound.total(),
@@ -273,7 +265,8 @@ mod tests {
             peak: sum.abs(),
             exponent: 0,
         };
-        judge(got, Some(element), 64, 1, F16).ratio
+        let bound = Bound::of(Summation::block_scaled(1), &element, 0.0, 64, F16);
+        judge(got, Some((element, bound)), F16).ratio
     }
 
     #[test]
@@ -289,8 +282,8 @@ mod tests {
 
     #[test]
     fn not_a_number_must_be_matched() {
-        assert_eq!(judge(f64::NAN, None, 64, 1, F16).ratio, 0.0);
-        assert_eq!(judge(1.0, None, 64, 1, F16).ratio, f64::INFINITY);
+        assert_eq!(judge(f64::NAN, None, F16).ratio, 0.0);
+        assert_eq!(judge(1.0, None, F16).ratio, f64::INFINITY);
         assert_eq!(ratio(f64::NAN, ONE), f64::INFINITY);
     }
 

@@ -19,7 +19,8 @@ struct State {
     void *function;
     Config *config;
     uint64_t *block;
-    std::vector<uint32_t> words;  // A, B, SFA, SFB, C of each group
+    std::vector<uint32_t> words;   // A, B, SFA, SFB, C of each group
+    std::vector<uint32_t> copies;  // pairs: to, from
 };
 
 constexpr const char *kState = "nvfp4gen.state";
@@ -64,6 +65,7 @@ bool collect(State &state, PyObject *abc, PyObject *scales) {
         if (!store(state, group, 3, item(factors, 1, 2, "scales of a group"))) return false;
         if (!store(state, group, 4, item(tensors, 2, 3, "A, B, C of a group"))) return false;
     }
+    for (size_t i = 0; i < state.copies.size(); i += 2) state.block[state.copies[i]] = state.block[state.copies[i + 1]];
     return true;
 }
 
@@ -86,15 +88,22 @@ PyObject *launch(PyObject *, PyObject *const *arguments, Py_ssize_t count) try {
 
 void release(PyObject *capsule) { delete static_cast<State *>(PyCapsule_GetPointer(capsule, kState)); }
 
-// prepare(call, function, config, block, words) -> state; all but the words are addresses that the caller keeps alive
+std::vector<uint32_t> numbers(PyObject *tuple) {
+    std::vector<uint32_t> all;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) all.push_back(PyLong_AsUnsignedLong(PyTuple_GET_ITEM(tuple, i)));
+    return all;
+}
+
+// prepare(call, function, config, block, words, copies) -> state; the first four are addresses that the caller keeps alive
 PyObject *prepare(PyObject *, PyObject *arguments) {
     unsigned long long call, function, config, block;
-    PyObject *words;
-    if (!PyArg_ParseTuple(arguments, "KKKKO!", &call, &function, &config, &block, &PyTuple_Type, &words)) return nullptr;
+    PyObject *words, *copies;
+    if (!PyArg_ParseTuple(arguments, "KKKKO!O!", &call, &function, &config, &block, &PyTuple_Type, &words, &PyTuple_Type,
+                          &copies))
+        return nullptr;
     auto *state = new State{reinterpret_cast<Launch>(call), reinterpret_cast<void *>(function),
-                            reinterpret_cast<Config *>(config), reinterpret_cast<uint64_t *>(block), {}};
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(words); i++)
-        state->words.push_back(PyLong_AsUnsignedLong(PyTuple_GET_ITEM(words, i)));
+                            reinterpret_cast<Config *>(config), reinterpret_cast<uint64_t *>(block),
+                            numbers(words), numbers(copies)};
     return PyCapsule_New(state, kState, release);
 }
 

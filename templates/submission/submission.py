@@ -37,7 +37,7 @@ CHECK_EVERY_CALL = False
 OPERANDS = ("A", "B", "SFA", "SFB", "C")
 
 # One for each set. `sizes`: M, N, K of each group. `maps` and `pointers`: where an address goes in the parameter block,
-# its group, its operand; a map has dims, strides, box, swizzle and L2 promotion besides. `images`: what the driver
+# its group, its operand; `workspace`: bytes, and where its address goes; a map has dims, strides, box, swizzle and L2 promotion besides. `images`: what the driver
 # loads, the first that it takes; zlib, then base64.
 KERNELS = (
 //%- for kernel in kernels %//
@@ -53,6 +53,7 @@ KERNELS = (
         "shared": ${ kernel.shared }$,
         "programmatic": ${ kernel.programmatic }$,
         "bytes": ${ kernel.bytes }$,
+        "workspace": ${ kernel.workspace }$,
         "maps": (
 //%- for map in kernel.maps %//
             ${ map }$,
@@ -239,11 +240,19 @@ class _Launcher:
         start = -ctypes.addressof(self.memory) % 128
         self.block = (ctypes.c_uint64 * (count + 1)).from_buffer(self.memory, start)
         self.words = [[count] * len(OPERANDS) for _ in kernel["sizes"]]
+        # (to, from): tiles of several sizes have a tensor map each, and all of them the same address.
+        self.copies = []
         for offset, group, operand in kernel["pointers"]:
             self.words[group][operand] = offset // 8
         for offset, group, operand, *fields in kernel["maps"]:
-            word = self.driver.encode(self.block, offset // 8, *fields)
-            self.words[group][operand] = offset // 8 + word
+            word = offset // 8 + self.driver.encode(self.block, offset // 8, *fields)
+            if self.words[group][operand] == count:
+                self.words[group][operand] = word
+            else:
+                self.copies.append((word, self.words[group][operand]))
+        if kernel["workspace"]:
+            size, offset = kernel["workspace"]
+            self.block[offset // 8] = self.driver.zeros(size)
         self.config, self.kept = _launch_config(kernel)
         self.queue = _queue_of(device)
         # Without tokens there is nothing to launch.
@@ -353,6 +362,14 @@ class _Driver:
             self.call("cuFuncSetAttribute", function, 14, 1)  # NON_PORTABLE_CLUSTER_SIZE_ALLOWED
         return function
 
+    def zeros(self, size):
+        """The address of memory that is zero, and that launches leave as they need it."""
+        address = ctypes.c_uint64()
+        self.call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size))
+        self.call("cuMemsetD8_v2", address, 0, ctypes.c_size_t(size))
+        self.call("cuCtxSynchronize")
+        return address.value
+
     def encode(self, block, word, element, dims, strides, box, swizzle, promotion):
         """Encodes a tensor map into the block; gives the word of it that is the address.
 
@@ -405,7 +422,7 @@ def _host(launcher):
 
 
 def _ctypes_host(launcher):
-    block, words, config = launcher.block, launcher.words, launcher.config
+    block, words, copies, config = launcher.block, launcher.words, launcher.copies, launcher.config
     function, call = launcher.function, launcher.driver.quick.cuLaunchKernelEx
     parameters = (ctypes.c_void_p * 1)(ctypes.addressof(block))
     config_address = ctypes.byref(config)
@@ -417,6 +434,8 @@ def _ctypes_host(launcher):
             block[at_sfa] = sfa.data_ptr()
             block[at_sfb] = sfb.data_ptr()
             block[at_c] = c.data_ptr()
+        for to, at in copies:
+            block[to] = block[at]
         config.queue = queue
         return call(config_address, function, parameters, None)
 
@@ -441,6 +460,7 @@ def _cpp_host(launcher):
         ctypes.addressof(launcher.config),
         ctypes.addressof(launcher.block),
         tuple(word for group in launcher.words for word in group),
+        tuple(word for pair in launcher.copies for word in pair),
     )
     launch = _EXTENSION.launch
     return lambda abc, scales, queue: launch(state, abc, scales, queue)

@@ -9,6 +9,8 @@ pub struct Desk {
     folder: tempfile::TempDir,
 }
 
+// Each test binary uses some of these.
+#[allow(dead_code)]
 impl Desk {
     /// A folder that holds `shapes` as `shapes.toml`.
     pub fn new(shapes: &str) -> Self {
@@ -32,7 +34,6 @@ impl Desk {
     }
 
     /// Runs `nvfp4gen <line>` on a machine without ptxas, which is quicker.
-    #[allow(dead_code)]
     pub fn run_without_ptxas(&self, line: &str) -> (i32, String, String) {
         let mut command = self.command(line);
         texts(

@@ -14,7 +14,7 @@ use nvfp4gen::artifact::{Kernel as Text, sha256, store};
 use nvfp4gen::plan::target::{SM_100A, Target};
 use nvfp4gen::problem::{Set, ShapeFile};
 use nvfp4gen::runtime::{Buffer, Device, Error, Kernel, Launch, Pointers, Stream};
-use nvfp4gen::verify::{Data, GroupInputs, check_group, draw};
+use nvfp4gen::verify::{Data, GroupInputs, Summation, check_group, draw};
 use nvfp4gen::{choose, emit};
 use tempfile::TempDir;
 
@@ -159,7 +159,7 @@ pub fn tiny_without_files() -> Set {
 }
 
 pub fn compile(set: &Set, target: Target) -> Text {
-    emit::kernel(&choose::choose(set, target).expect("a plan")).expect("a kernel")
+    emit::kernel(&choose::best(set, target).expect("a plan")).expect("a kernel")
 }
 
 /// A library directory with the kernels of these sets for sm_100a, as `nvfp4gen build` writes it.
@@ -239,8 +239,15 @@ impl Operands {
         for (index, ((group, inputs), buffers)) in groups.enumerate() {
             let mut got = vec![0; buffers[4].bytes()];
             buffers[4].read(stream, &mut got)?;
-            let verdict =
-                check_group(index, group, self.set.output, parts, inputs, &got).expect("sizes");
+            let verdict = check_group(
+                index,
+                group,
+                self.set.output,
+                Summation::block_scaled(parts),
+                inputs,
+                &got,
+            )
+            .expect("sizes");
             assert!(verdict.passed(), "{}: {verdict:?}", self.set.name);
         }
         Ok(())

@@ -26,6 +26,7 @@ fn loads(stages: u32, bytes: u32, blocks: u32) -> Workload {
         },
         mmas: 0,
         scale_copies: 0,
+        dequantise_cycles: 0.0,
         columns: 0,
         store_bytes: 0,
         sum: None,

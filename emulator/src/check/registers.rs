@@ -2,7 +2,7 @@
 //! decide anything (a guard, an address, an operand of an asynchronous or synchronising instruction) nor be stored to
 //! global memory.
 
-use crate::isa::{Operands, Slot, Src, Taint};
+use crate::isa::{Byte, Operands, Slot, Src, Taint};
 use crate::machine::{FaultKind, Site};
 
 /// An undefined value that reached a result.
@@ -113,7 +113,7 @@ impl Registers {
     }
 
     /// Lanes and bytes of a result that is put together.
-    fn gather(&self, bytes: &[Option<(Slot, u8)>]) -> (u32, u8) {
+    fn gather(&self, bytes: &[Byte]) -> (u32, u8) {
         let mut result = (0, 0);
         for (i, source) in bytes.iter().enumerate() {
             let Some((slot, byte)) = *source else {

@@ -128,7 +128,9 @@ fn small(f: &mut Form<'_>) -> Decoded {
         return Err(f.invalid("copies 4, 8 or 16 bytes; `.cg` only 16"));
     }
     let operands = f.count().saturating_sub(usize::from(policy));
-    let valid = if operands > 3 {
+    let valid = if operands > 3 && f.is_predicate(3) {
+        return Err(f.unsupported("a predicate that ignores the source is not implemented"));
+    } else if operands > 3 {
         f.src(3, Ty::B32)?
     } else {
         Src::Imm(size.into())

@@ -5,7 +5,7 @@
 
 use super::form::Form;
 use super::rounding::{self, ROUNDINGS, Rounding, flush, saturate};
-use super::types::{Two, Ty};
+use super::types::{Two, Ty, Value};
 use super::{Op, half_float};
 use crate::error::LoadError;
 
@@ -60,6 +60,12 @@ pub(super) fn canonical(value: f32) -> f32 {
 fn single(f: &mut Form<'_>) -> Decoded {
     let s = Style::take(f);
     let r = s.rounding;
+    match f.optional_ty() {
+        Some(Ty::F16) => return mixed(f, s, |a: half::f16| a.to_f32()),
+        Some(Ty::Bf16) => return mixed(f, s, |a: half::bf16| a.to_f32()),
+        Some(_) => return Err(f.unsupported("not implemented for two types")),
+        None => {}
+    }
     let two = move |g: fn(f32, f32, Rounding) -> f32| {
         move |a: f32, b: f32| s.output(g(s.input(a), s.input(b), r))
     };
@@ -78,6 +84,18 @@ fn single(f: &mut Form<'_>) -> Decoded {
         "neg" => f.map1(move |a: f32| s.output(-s.input(a))),
         "min" | "max" => min_max(f, s),
         _ => Err(f.unsupported("not implemented for .f32")),
+    }
+}
+
+/// `add`, `sub` and `fma` of f32 with factors, or a first term, of half the width (PTX ISA, mixed precision
+/// floating-point instructions).
+fn mixed<T: Value>(f: &mut Form<'_>, s: Style, wide: fn(T) -> f32) -> Decoded {
+    let r = s.rounding;
+    match f.opcode() {
+        "add" => f.map2(move |a: T, c: f32| s.output(rounding::add(wide(a), c, r))),
+        "sub" => f.map2(move |a: T, c: f32| s.output(rounding::add(wide(a), -c, r))),
+        "fma" => f.map3(move |a: T, b: T, c: f32| s.output(rounding::fma(wide(a), wide(b), c, r))),
+        _ => Err(f.unsupported("not implemented for two types")),
     }
 }
 

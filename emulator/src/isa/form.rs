@@ -290,6 +290,10 @@ impl<'a> Form<'a> {
                 None => Src::Reg(self.symbols.special(special)),
             });
         }
+        let special = ["%envreg", "%reserved_smem", "%pm", "%ctaid_", "%nctaid_"];
+        if special.iter().any(|prefix| name.starts_with(prefix)) {
+            return Err(self.unsupported(format!("`{name}` is not implemented")));
+        }
         Err(self.invalid(format!("`{name}` is not declared")))
     }
 
@@ -431,6 +435,17 @@ impl<'a> Form<'a> {
     }
 
     /// True if the operand is in braces.
+    /// True if the operand is a predicate register.
+    pub fn is_predicate(&self, i: usize) -> bool {
+        match self.written.operands.get(i) {
+            Some(ast::Operand::Not(_)) => true,
+            Some(ast::Operand::Name(name)) => {
+                matches!(self.symbols.register(name), Some((_, 1)))
+            }
+            _ => false,
+        }
+    }
+
     pub fn is_vector(&self, i: usize) -> bool {
         matches!(self.written.operands.get(i), Some(ast::Operand::Vector(_)))
     }

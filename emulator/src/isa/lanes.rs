@@ -2,7 +2,7 @@
 
 use super::form::Dst;
 use super::types::Value;
-use super::{Execute, Op, Slot, Src, Taint};
+use super::{Byte, Execute, Op, Src, Taint};
 use crate::machine::{FaultKind, Flow, Step};
 
 struct Map1<G> {
@@ -115,7 +115,7 @@ impl Execute for WithTaint {
 }
 
 /// A result whose bytes come from these.
-pub(super) fn bytes(d: Dst, sources: impl Iterator<Item = Option<(Slot, u8)>>) -> Taint {
+pub(super) fn bytes(d: Dst, sources: impl Iterator<Item = Byte>) -> Taint {
     Taint::Bytes(vec![(d.slot, sources.collect())])
 }
 

@@ -130,6 +130,9 @@ pub(crate) struct Operands {
     pub writes: Vec<Slot>,
 }
 
+/// The register and the byte of it that a byte of a result comes from.
+pub(crate) type Byte = Option<(Slot, u8)>;
+
 /// What an instruction does with undefined values.
 #[derive(Clone, Debug)]
 pub(crate) enum Taint {
@@ -146,7 +149,7 @@ pub(crate) enum Taint {
     Absorbing { a: Src, b: Src, value: u64 },
     /// Each result is put together from bytes of operands, or of nothing that could be undefined: compilers build vectors
     /// with parts that nobody will look at.
-    Bytes(Vec<(Slot, Vec<Option<(Slot, u8)>>)>),
+    Bytes(Vec<(Slot, Vec<Byte>)>),
     /// Operands must be defined, results are.
     Strict,
     /// The instruction says itself, when it executes.

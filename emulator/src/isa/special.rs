@@ -81,7 +81,7 @@ impl Special {
             "%lanemask_gt" => Special::LaneMask(LaneMask::Gt),
             "%lanemask_ge" => Special::LaneMask(LaneMask::Ge),
             "%dynamic_smem_size" => Special::DynamicSharedSize,
-            "%total_smem_size" => Special::TotalSharedSize,
+            "%total_smem_size" | "%aggr_smem_size" => Special::TotalSharedSize,
             "%clock" | "%clock_hi" | "%clock64" | "%globaltimer" | "%globaltimer_lo"
             | "%globaltimer_hi" => Special::Clock,
             _ => return None,

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use super::agent::{AccessKind, Agent};
-use super::asynchronous::AsyncOp;
 use super::fault::{FaultKind, Site};
 use super::grid::Grid;
 use super::mbarrier::{Mbarrier, SharedAddress};
 use super::misuse::Misuse;
 use super::schedule::{Policy, Schedule};
 use super::warpgroup_log::WarpgroupLog;
+use super::work::AsyncOp;
 use crate::check::{Check, Gang, digest};
 use crate::engine::tensor_memory::TensorMemory;
 

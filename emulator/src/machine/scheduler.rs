@@ -611,7 +611,7 @@ fn leave_together(state: &mut ClusterState, rank: u32) -> Result<(), FaultKind> 
 /// Operations still in flight when their CTA is gone would touch memory that another CTA may own by then. A commit with
 /// nothing before it is only an arrival that nobody needs: kernels that release their last stages leave such.
 fn leave_nothing(state: &mut ClusterState, rank: u32) -> Result<(), FaultKind> {
-    use super::asynchronous::Work;
+    use super::work::Work;
     state.queue.retain(|op| {
         op.agent.rank != rank || !matches!(op.work, Work::Commit { .. } | Work::SmallArrive { .. })
     });

@@ -1,7 +1,6 @@
 //! One instruction of one fragment: the view of the machine that an instruction gets.
 
 use super::agent::{AccessKind, Agent};
-use super::asynchronous::{AsyncOp, Work};
 use super::cluster::{ClusterState, Reduction};
 use super::fault::FaultKind;
 use super::grid::Grid;
@@ -9,6 +8,7 @@ use super::in_flight::InFlight;
 use super::mbarrier::SharedAddress;
 use super::warp::{Transfer, Wait, Warp};
 use super::window::{self, Window};
+use super::work::{AsyncOp, Work};
 use crate::check::{Semantics, digest};
 use crate::engine::tensor_map::TensorMap;
 use crate::engine::tensor_memory::Access;

@@ -7,13 +7,14 @@
 
 use std::ffi::{c_int, c_void};
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyType};
 use pyo3::{PyTypeInfo, intern};
 
 use super::super::array::DeviceArray;
-use super::types::{Dtype, MAX_DIMS, Place, View};
+use super::types::{Dtype, MAX_DIMS, Owned, Place, View};
 
 const NAME: &std::ffi::CStr = c"dlpack_exchange_api";
 const MAJOR: u32 = 1;
@@ -27,9 +28,9 @@ struct Header {
     previous: *const Header,
 }
 
-/// `DLTensor`.
+/// `DLTensor`, as long as the object that it was read from is not changed.
 #[repr(C)]
-struct Tensor {
+pub struct Tensor {
     data: *mut c_void,
     place: Place,
     ndim: i32,
@@ -90,18 +91,6 @@ impl Exchange {
         }
     }
 
-    /// The address alone. None if the type refuses, which is not an error yet: there are other ways.
-    #[inline]
-    pub fn address(&self, object: &Bound<'_, PyAny>) -> Option<u64> {
-        self.tensor(object).map(|tensor| tensor.address())
-    }
-
-    /// Everything that the tensor says of itself.
-    #[inline]
-    pub fn view(&self, object: &Bound<'_, PyAny>) -> Option<View> {
-        view(&self.tensor(object)?)
-    }
-
     /// The stream in which the framework now works on a device.
     pub fn current_stream(&self, device: u32) -> Option<u64> {
         let mut stream = std::ptr::null_mut();
@@ -110,8 +99,9 @@ impl Exchange {
         (code == 0).then_some(stream as u64)
     }
 
+    /// The tensor in place. None if the type refuses, which is not an error yet: there are other ways.
     #[inline]
-    fn tensor(&self, object: &Bound<'_, PyAny>) -> Option<Tensor> {
+    pub fn tensor(&self, object: &Bound<'_, PyAny>) -> Option<Tensor> {
         let mut tensor = Tensor {
             data: std::ptr::null_mut(),
             place: Place { kind: 0, index: 0 },
@@ -131,32 +121,33 @@ impl Exchange {
     }
 }
 
-fn view(tensor: &Tensor) -> Option<View> {
-    let ndim = usize::try_from(tensor.ndim)
-        .ok()
-        .filter(|ndim| *ndim <= MAX_DIMS)?;
-    // SAFETY: shape and strides have `ndim` numbers, unless strides is null, and live as long as the object is not
-    // changed, which nobody does meanwhile.
-    let list = |list: *const i64| unsafe {
-        match ndim {
-            0 => &[][..],
-            _ => std::slice::from_raw_parts(list, ndim),
-        }
-    };
-    let strides = (!tensor.strides.is_null()).then(|| list(tensor.strides));
-    View::new(
-        tensor.address(),
-        Some(tensor.place),
-        tensor.dtype,
-        list(tensor.shape),
-        strides,
-    )
-}
-
 impl Tensor {
     #[inline]
-    fn address(&self) -> u64 {
+    pub fn address(&self) -> u64 {
         (self.data as u64).wrapping_add(self.byte_offset)
+    }
+
+    /// What it says; None if it has more dimensions than anything.
+    #[inline]
+    pub fn view(&self) -> Option<View<'_>> {
+        let ndim = usize::try_from(self.ndim)
+            .ok()
+            .filter(|ndim| *ndim <= MAX_DIMS)?;
+        // SAFETY: shape and strides have `ndim` numbers, unless they are null, and live as long as the object is not
+        // changed, which nobody does meanwhile.
+        let list = |list: *const i64| unsafe {
+            match list.is_null() || ndim == 0 {
+                true => &[][..],
+                false => std::slice::from_raw_parts(list, ndim),
+            }
+        };
+        Some(View {
+            address: self.address(),
+            place: Some(self.place),
+            dtype: self.dtype,
+            shape: list(self.shape),
+            strides: (!self.strides.is_null()).then(|| list(self.strides)),
+        })
     }
 }
 
@@ -231,7 +222,7 @@ fn not_supported() -> c_int {
 }
 
 /// What the capsule of an object's `__dlpack__` holds, which is given back at once: the object keeps its memory.
-pub fn view_of_capsule(object: &Bound<'_, PyAny>) -> PyResult<Option<View>> {
+pub fn tensor_of_capsule(object: &Bound<'_, PyAny>) -> PyResult<Owned> {
     let py = object.py();
     // -1: no synchronisation, the launch is in the caller's stream (DLPack, `__dlpack__`). Not all producers take it.
     let options = [("stream", -1)].into_py_dict(py)?;
@@ -247,5 +238,11 @@ pub fn view_of_capsule(object: &Bound<'_, PyAny>) -> PyResult<Option<View>> {
         return Err(PyErr::fetch(py));
     }
     // SAFETY: as above; the capsule lives to the end of this function.
-    Ok(view(unsafe { &*tensor.cast::<Tensor>() }))
+    let tensor = unsafe { &*tensor.cast::<Tensor>() };
+    let view = tensor.view().ok_or_else(too_many_dimensions)?;
+    Ok(view.to_owned())
+}
+
+pub fn too_many_dimensions() -> PyErr {
+    PyTypeError::new_err("it has more dimensions than any operand")
 }

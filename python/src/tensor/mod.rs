@@ -9,5 +9,5 @@ mod ffi;
 mod read;
 pub mod types;
 
-pub use read::{Reader, numbers};
+pub use read::{Reader, number, numbers};
 pub use types::{Dtype, View};

@@ -8,12 +8,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyType};
 use pyo3::{ffi, intern};
 
-use super::exchange::Exchange;
+use super::exchange::{self, Exchange, too_many_dimensions};
 use super::ffi::{
     ARGUMENTS_OFFSET, BUFFER_FLAGS, Buffer, PyBuffer_Release, PyObject_GetBuffer,
     PyObject_VectorcallMethod,
 };
-use super::types::{Dtype, Place, View};
+use super::types::{Dtype, Owned, Place, View};
 
 /// Types remembered: tensors, parameters, and what else one call may mix.
 const REMEMBERED: usize = 4;
@@ -45,30 +45,39 @@ impl Reader {
     #[inline]
     pub fn address(&mut self, object: &Bound<'_, PyAny>) -> PyResult<u64> {
         match self.way(object)? {
-            Way::Number => object.extract(),
-            Way::Exchange(exchange) => match exchange.address(object) {
-                Some(address) => Ok(address),
+            Way::Number => number(object),
+            Way::Exchange(exchange) => match exchange.tensor(object) {
+                Some(tensor) => Ok(tensor.address()),
                 None => data_ptr(object),
             },
             Way::DataPtr => data_ptr(object),
             Way::ArrayInterface => Ok(array_interface(object)?.address),
-            Way::Dlpack => Ok(dlpack(object)?.address),
+            Way::Dlpack => Ok(exchange::tensor_of_capsule(object)?.address),
         }
     }
 
-    /// Everything that the object says of its memory; None for a plain number.
+    /// Shows `look` everything that the object says of its memory, and gives its address. A plain number says nothing.
     #[inline]
-    pub fn view(&mut self, object: &Bound<'_, PyAny>) -> PyResult<Option<View>> {
-        match self.way(object)? {
-            Way::Number => Ok(None),
-            Way::Exchange(exchange) => match exchange.view(object) {
-                Some(view) => Ok(Some(view)),
-                None => attributes(object).map(Some),
+    pub fn look(
+        &mut self,
+        object: &Bound<'_, PyAny>,
+        look: impl FnOnce(&View<'_>),
+    ) -> PyResult<u64> {
+        let owned = match self.way(object)? {
+            Way::Number => return number(object),
+            Way::Exchange(exchange) => match exchange.tensor(object) {
+                Some(tensor) => {
+                    look(&tensor.view().ok_or_else(too_many_dimensions)?);
+                    return Ok(tensor.address());
+                }
+                None => attributes(object)?,
             },
-            Way::DataPtr => attributes(object).map(Some),
-            Way::ArrayInterface => array_interface(object).map(Some),
-            Way::Dlpack => dlpack(object).map(Some),
-        }
+            Way::DataPtr => attributes(object)?,
+            Way::ArrayInterface => array_interface(object)?,
+            Way::Dlpack => exchange::tensor_of_capsule(object)?,
+        };
+        look(&owned.view());
+        Ok(owned.address)
     }
 
     /// The functions that the object's type publishes.
@@ -129,6 +138,21 @@ fn way_of(object: &Bound<'_, PyAny>, kind: &Bound<'_, PyType>) -> PyResult<Way> 
     }
 }
 
+/// A number as an address.
+#[inline]
+pub fn number(object: &Bound<'_, PyAny>) -> PyResult<u64> {
+    // The quickest of Python's conversions for numbers of more than 30 bits.
+    // SAFETY: any object; what is no number of this size sets an exception.
+    let address = unsafe { ffi::PyLong_AsSize_t(object.as_ptr()) };
+    if address == usize::MAX
+        && let Some(error) = PyErr::take(object.py())
+    {
+        // Numbers of other kinds, such as numpy's, are no less good.
+        return object.extract().map_err(|_| error);
+    }
+    Ok(address as u64)
+}
+
 /// `object.data_ptr()`.
 #[inline]
 fn data_ptr(object: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -146,18 +170,11 @@ fn data_ptr(object: &Bound<'_, PyAny>) -> PyResult<u64> {
         );
         Bound::from_owned_ptr_or_err(py, result)?
     };
-    // SAFETY: any object; what is no number sets an exception.
-    let address = unsafe { ffi::PyLong_AsUnsignedLongLong(result.as_ptr()) };
-    if address == u64::MAX
-        && let Some(error) = PyErr::take(py)
-    {
-        return Err(error);
-    }
-    Ok(address)
+    number(&result)
 }
 
 /// A torch tensor, or what looks like one.
-fn attributes(object: &Bound<'_, PyAny>) -> PyResult<View> {
+fn attributes(object: &Bound<'_, PyAny>) -> PyResult<Owned> {
     let py = object.py();
     let dtype = dtype_of_name(&object.getattr(intern!(py, "dtype"))?)?;
     let shape: Vec<i64> = object.getattr(intern!(py, "shape"))?.extract()?;
@@ -169,8 +186,13 @@ fn attributes(object: &Bound<'_, PyAny>) -> PyResult<View> {
         Some(device) => place(&device)?,
         None => None,
     };
-    View::new(data_ptr(object)?, place, dtype, &shape, strides.as_deref())
-        .ok_or_else(too_many_dimensions)
+    Ok(Owned {
+        address: data_ptr(object)?,
+        place,
+        dtype,
+        shape,
+        strides,
+    })
 }
 
 fn dtype_of_name(dtype: &Bound<'_, PyAny>) -> PyResult<Dtype> {
@@ -199,7 +221,7 @@ fn place(device: &Bound<'_, PyAny>) -> PyResult<Option<Place>> {
     Ok(Some(place))
 }
 
-fn array_interface(object: &Bound<'_, PyAny>) -> PyResult<View> {
+fn array_interface(object: &Bound<'_, PyAny>) -> PyResult<Owned> {
     let py = object.py();
     let interface = object.getattr(intern!(py, "__cuda_array_interface__"))?;
     let interface = interface.cast::<PyDict>()?;
@@ -218,18 +240,14 @@ fn array_interface(object: &Bound<'_, PyAny>) -> PyResult<View> {
         None => None,
     };
     let size = i64::from(dtype.bits / 8).max(1);
-    let strides = strides.map(|strides| Vec::from_iter(strides.iter().map(|bytes| bytes / size)));
-    // Which GPU it is on is not part of the interface.
-    View::new(address, None, dtype, &shape, strides.as_deref()).ok_or_else(too_many_dimensions)
-}
-
-/// `DLManagedTensor` begins with its `DLTensor`.
-fn dlpack(object: &Bound<'_, PyAny>) -> PyResult<View> {
-    super::exchange::view_of_capsule(object)?.ok_or_else(too_many_dimensions)
-}
-
-fn too_many_dimensions() -> PyErr {
-    PyTypeError::new_err("it has more dimensions than any operand")
+    Ok(Owned {
+        address,
+        // Which GPU it is on is not part of the interface.
+        place: None,
+        dtype,
+        shape,
+        strides: strides.map(|strides| strides.iter().map(|bytes| bytes / size).collect()),
+    })
 }
 
 /// Copies the 64-bit numbers of a buffer, such as `array("Q")` or a numpy array of uint64. None if it is no such buffer.

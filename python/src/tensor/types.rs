@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Dimensions that a view has room for; no operand has more than six.
-pub const MAX_DIMS: usize = 8;
+/// No array of any framework has more dimensions.
+pub const MAX_DIMS: usize = 64;
 
 /// An element type: DLPack's code, bits of a lane, lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +23,25 @@ pub struct Place {
 }
 
 /// Where an object's elements lie.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub address: u64,
+    /// None if the object does not say.
+    pub place: Option<Place>,
+    pub dtype: Dtype,
+    pub shape: &'a [i64],
+    /// In elements; None is row-major.
+    pub strides: Option<&'a [i64]>,
+}
+
+/// The same, put together from several answers.
 #[derive(Clone, Debug)]
-pub struct View {
+pub struct Owned {
     pub address: u64,
     pub place: Option<Place>,
     pub dtype: Dtype,
-    ndim: usize,
-    shape: [i64; MAX_DIMS],
-    strides: [i64; MAX_DIMS],
+    pub shape: Vec<i64>,
+    pub strides: Option<Vec<i64>>,
 }
 
 impl Dtype {
@@ -135,45 +146,26 @@ impl fmt::Display for Place {
     }
 }
 
-impl View {
-    /// A view; None if it has too many dimensions. Without strides it is row-major.
-    pub fn new(
-        address: u64,
-        place: Option<Place>,
-        dtype: Dtype,
-        shape: &[i64],
-        strides: Option<&[i64]>,
-    ) -> Option<Self> {
-        let ndim = shape.len();
-        if ndim > MAX_DIMS || strides.is_some_and(|strides| strides.len() != ndim) {
-            return None;
+impl View<'_> {
+    pub fn to_owned(self) -> Owned {
+        Owned {
+            address: self.address,
+            place: self.place,
+            dtype: self.dtype,
+            shape: self.shape.to_vec(),
+            strides: self.strides.map(<[i64]>::to_vec),
         }
-        let mut view = View {
-            address,
-            place,
-            dtype,
-            ndim,
-            shape: [1; MAX_DIMS],
-            strides: [1; MAX_DIMS],
-        };
-        view.shape[..ndim].copy_from_slice(shape);
-        match strides {
-            Some(strides) => view.strides[..ndim].copy_from_slice(strides),
-            None => {
-                for dim in (0..ndim.saturating_sub(1)).rev() {
-                    view.strides[dim] = view.strides[dim + 1].wrapping_mul(view.shape[dim + 1]);
-                }
-            }
+    }
+}
+
+impl Owned {
+    pub fn view(&self) -> View<'_> {
+        View {
+            address: self.address,
+            place: self.place,
+            dtype: self.dtype,
+            shape: &self.shape,
+            strides: self.strides.as_deref(),
         }
-        Some(view)
-    }
-
-    pub fn shape(&self) -> &[i64] {
-        &self.shape[..self.ndim]
-    }
-
-    /// In elements.
-    pub fn strides(&self) -> &[i64] {
-        &self.strides[..self.ndim]
     }
 }

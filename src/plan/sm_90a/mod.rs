@@ -45,12 +45,12 @@ use std::collections::BTreeSet;
 pub const K_BLOCK: u32 = 128;
 /// Warps that multiply: two warpgroups.
 pub const MULTIPLY_WARPS: u32 = 8;
-/// The first warp of the warpgroup that dequantises tokens.
+/// The first of the warps that dequantise tokens.
 pub const TOKEN_WARP: u32 = 8;
 /// Warps that dequantise tokens.
-pub const TOKEN_WARPS: u32 = 4;
-/// The warp that issues loads; the three after it only complete its warpgroup.
-pub const LOAD_WARP: u32 = 12;
+pub const TOKEN_WARPS: u32 = 7;
+/// The warp that issues loads, the last one.
+pub const LOAD_WARP: u32 = 15;
 /// Threads of a CTA.
 pub const THREADS: u32 = 512;
 
@@ -59,17 +59,14 @@ pub const THREADS: u32 = 512;
 pub struct Registers {
     /// Of the warpgroups that multiply: sums of up to 256 tokens take 128.
     pub multiply: u32,
-    /// Of the warpgroup that dequantises tokens.
+    /// Of the others.
     pub token: u32,
-    /// Of the warpgroup that loads.
-    pub load: u32,
 }
 
 /// The one share that fits the widest tile.
 pub const REGISTERS: Registers = Registers {
-    multiply: 200,
-    token: 88,
-    load: 24,
+    multiply: 184,
+    token: 72,
 };
 
 /// The free choices of a plan.

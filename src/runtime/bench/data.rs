@@ -2,7 +2,7 @@
 
 use super::super::{Buffer, Device, Error, Event, Pointers, Stream};
 use crate::problem::Set;
-use crate::verify::{Data, GroupInputs, check_group, draw};
+use crate::verify::{Data, GroupInputs, Summation, check_group, draw};
 
 /// The operands of one call. What they hold can be drawn again from the seed.
 pub(super) struct DataSet {
@@ -68,12 +68,12 @@ impl DataSet {
         Ok(bytes)
     }
 
-    /// Holds every output to the exact reference; `parts` are those that sums over K were cut into.
-    pub fn is_right(&self, stream: &Stream, parts: u32) -> Result<bool, Error> {
+    /// Holds every output to the exact reference; `summation` is how the kernel adds up.
+    pub fn is_right(&self, stream: &Stream, summation: Summation) -> Result<bool, Error> {
         for (index, group) in self.set.groups.iter().enumerate() {
             let inputs = inputs(&self.set, index, self.seed)?;
             let got = self.output(stream, index)?;
-            let verdict = check_group(index, group, self.set.output, parts, &inputs, &got);
+            let verdict = check_group(index, group, self.set.output, summation, &inputs, &got);
             if !verdict.is_ok_and(|verdict| verdict.passed()) {
                 return Ok(false);
             }

@@ -23,6 +23,7 @@ pub use profile::{Profile, profile};
 
 use super::{Device, Error, Event, Graph, Kernel, Launch, Stream};
 use crate::problem::Set;
+use crate::verify::Summation;
 use data::{DataSet, Flush};
 
 /// Bytes a second that the contest calls the speed of light of a B200 (brief, problems 4).
@@ -120,7 +121,7 @@ pub fn bench(
     }
     let mut wrong = 0;
     for data in &bench.data {
-        wrong += usize::from(!data.is_right(&bench.stream, kernel.entry().split_k)?);
+        wrong += usize::from(!data.is_right(&bench.stream, summation(kernel))?);
     }
     Ok(Report {
         name: set.name.clone(),
@@ -130,6 +131,14 @@ pub fn bench(
         wrong,
         rows,
     })
+}
+
+/// How a kernel adds up: Hopper's are the only ones that dequantise.
+fn summation(kernel: &Kernel) -> Summation {
+    match kernel.device().properties().capability {
+        (9, _) => Summation::dequantised(),
+        _ => Summation::block_scaled(kernel.entry().split_k),
+    }
 }
 
 /// Microseconds that the contest's bandwidth takes for so many bytes.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::super::{Device, Error, Event, Library, Stream};
 use super::data::DataSet;
-use super::median;
+use super::{median, summation};
 use crate::problem::Set;
 
 /// Binds that are timed together: one alone is shorter than a clock's tick.
@@ -87,7 +87,7 @@ pub fn profile(
             ("enqueue", median(&mut enqueues)),
             ("GPU, start to end", median(&mut gpus)),
         ],
-        right: data.is_right(&stream, kernel.entry().split_k)?,
+        right: data.is_right(&stream, summation(&kernel))?,
     })
 }
 

@@ -1,0 +1,248 @@
+//! Asynchronous operations with their operands, as they were when they were issued.
+
+use super::agent::Agent;
+use super::fault::FaultKind;
+use super::mbarrier::SharedAddress;
+use super::perform::check_bulk;
+use crate::check::Ticket;
+use crate::engine;
+use crate::engine::descriptor::{CtaGroup, SharedMatrix};
+use crate::engine::mma::{AOperand, Mma};
+use crate::engine::tensor_map::TensorMap;
+use crate::engine::tensor_memory::{CopyShape, Decompression};
+use crate::isa::Reduction;
+
+/// How a tensor copy walks its map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BoxMode {
+    Tile,
+    /// `.tile::gather4` and `.tile::scatter4`.
+    FourRows,
+}
+
+/// An operation with its operands, as they were when it was issued.
+#[derive(Debug)]
+pub(crate) enum Work {
+    TensorLoad {
+        map: Box<TensorMap>,
+        coordinates: [i32; 5],
+        count: usize,
+        mode: BoxMode,
+        dst: SharedAddress,
+        barrier: SharedAddress,
+        mask: Option<u16>,
+        pair: bool,
+    },
+    TensorStore {
+        map: Box<TensorMap>,
+        coordinates: [i32; 5],
+        count: usize,
+        mode: BoxMode,
+        src: SharedAddress,
+        /// What a reduction does.
+        operation: Option<&'static str>,
+    },
+    BulkLoad {
+        dst: SharedAddress,
+        src: u64,
+        bytes: u32,
+        barrier: SharedAddress,
+        mask: Option<u16>,
+    },
+    BulkShared {
+        dst: SharedAddress,
+        src: SharedAddress,
+        bytes: u32,
+        barrier: SharedAddress,
+        reduction: Option<Reduction>,
+    },
+    BulkStore {
+        dst: u64,
+        src: SharedAddress,
+        bytes: u32,
+        reduction: Option<Reduction>,
+    },
+    Small {
+        dst: SharedAddress,
+        src: u64,
+        size: u32,
+        valid: u32,
+    },
+    SmallArrive {
+        barrier: SharedAddress,
+    },
+    Multiply(Box<Mma>),
+    TensorCopy {
+        group: CtaGroup,
+        shape: CopyShape,
+        decompression: Option<Decompression>,
+        address: u32,
+        matrix: u64,
+    },
+    TensorShift {
+        group: CtaGroup,
+        address: u32,
+    },
+    Commit {
+        barrier: SharedAddress,
+        mask: Option<u16>,
+    },
+}
+
+/// An operation in flight.
+#[derive(Debug)]
+pub(crate) struct AsyncOp {
+    pub agent: Agent,
+    /// The thread's group counter when it was issued.
+    pub group: u32,
+    /// What the checks remember of it, if they are on.
+    pub ticket: Option<Ticket>,
+    pub work: Work,
+}
+
+impl Work {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Work::TensorLoad { .. } => "tensor load",
+            Work::TensorStore {
+                operation: Some(_), ..
+            } => "tensor reduction",
+            Work::TensorStore { .. } => "tensor store",
+            Work::BulkShared {
+                reduction: Some(_), ..
+            }
+            | Work::BulkStore {
+                reduction: Some(_), ..
+            } => "bulk reduction",
+            Work::BulkLoad { .. } | Work::BulkShared { .. } => "bulk load",
+            Work::BulkStore { .. } => "bulk store",
+            Work::Small { .. } => "cp.async",
+            Work::SmallArrive { .. } => "cp.async.mbarrier.arrive",
+            Work::Multiply(_) => "tcgen05.mma",
+            Work::TensorCopy { .. } => "tcgen05.cp",
+            Work::TensorShift { .. } => "tcgen05.shift",
+            Work::Commit { .. } => "tcgen05.commit",
+        }
+    }
+
+    /// What is illegal whenever the operation may happen, so that it is found where it is issued.
+    pub fn check(&self) -> Result<(), engine::Error> {
+        match self {
+            Work::TensorCopy { matrix, .. } => Ok(SharedMatrix::decode_sm100(*matrix).map(|_| ())?),
+            Work::Multiply(mma) => {
+                if let AOperand::Shared(matrix) = mma.a {
+                    SharedMatrix::decode_sm100(matrix)?;
+                }
+                SharedMatrix::decode_sm100(mma.b)?;
+                mma.decode().map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Bulk copies are aligned (PTX ISA, 9.7.9.25.4).
+    pub fn check_alignment(&self) -> Result<(), FaultKind> {
+        match self {
+            Work::BulkLoad {
+                src: address,
+                bytes,
+                ..
+            }
+            | Work::BulkStore {
+                dst: address,
+                bytes,
+                ..
+            } => check_bulk(*address, *bytes),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn is_tensor_core(&self) -> bool {
+        matches!(
+            self,
+            Work::Multiply(_)
+                | Work::TensorCopy { .. }
+                | Work::TensorShift { .. }
+                | Work::Commit { .. }
+        )
+    }
+
+    /// True if it combines with what memory holds, element by element and atomically.
+    pub fn reduces(&self) -> bool {
+        matches!(
+            self,
+            Work::TensorStore {
+                operation: Some(_),
+                ..
+            } | Work::BulkStore {
+                reduction: Some(_),
+                ..
+            } | Work::BulkShared {
+                reduction: Some(_),
+                ..
+            }
+        )
+    }
+
+    /// `Some(bulk)` for members of bulk groups and of `cp.async` groups.
+    pub(super) fn group_kind(&self) -> Option<bool> {
+        match self {
+            Work::TensorStore { .. } | Work::BulkStore { .. } => Some(true),
+            Work::Small { .. } => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The barriers that hear of the completion.
+    pub fn signals(&self) -> Vec<SharedAddress> {
+        match self {
+            Work::TensorLoad {
+                dst,
+                barrier,
+                mask,
+                pair,
+                ..
+            } => targets(*dst, *mask)
+                .map(|d| barrier_of(d, *barrier, *mask, *pair))
+                .collect(),
+            Work::BulkLoad {
+                dst, barrier, mask, ..
+            } => targets(*dst, *mask)
+                .map(|d| barrier_of(d, *barrier, *mask, false))
+                .collect(),
+            Work::BulkShared { barrier, .. } | Work::SmallArrive { barrier } => vec![*barrier],
+            Work::Commit { barrier, mask, .. } => targets(*barrier, *mask).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The CTAs a copy or signal goes to: the same offset in every CTA of the mask, or just the one.
+pub(crate) fn targets(at: SharedAddress, mask: Option<u16>) -> impl Iterator<Item = SharedAddress> {
+    let mask = mask.map_or(1 << at.rank, u32::from);
+    (0..16)
+        .filter(move |rank| mask >> rank & 1 != 0)
+        .map(move |rank| SharedAddress {
+            rank,
+            offset: at.offset,
+        })
+}
+
+/// The barrier that a copy to `dst` signals. Multicast goes to the same offset in each destination CTA; with
+/// `.cta_group::2` to the CTA of the destination's pair that the barrier address names.
+pub(super) fn barrier_of(
+    dst: SharedAddress,
+    barrier: SharedAddress,
+    mask: Option<u16>,
+    pair: bool,
+) -> SharedAddress {
+    let rank = match (mask, pair) {
+        (None, _) => barrier.rank,
+        (Some(_), true) => dst.rank & !1 | barrier.rank & 1,
+        (Some(_), false) => dst.rank,
+    };
+    SharedAddress {
+        rank,
+        offset: barrier.offset,
+    }
+}
