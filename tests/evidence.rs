@@ -17,6 +17,17 @@ fn sets(file: &str) -> Vec<Set> {
     ShapeFile::read(shapes.join(file)).unwrap().sets
 }
 
+/// The chosen plan, with every CTA for itself: what is counted here is counted for one CTA.
+fn alone(set: &Set) -> Plan {
+    let chosen = choose(set, SM_100A).unwrap();
+    let choices = sm_100a::Choices {
+        pair: false,
+        multicast: false,
+        ..inside(&chosen).choices.clone()
+    };
+    sm_100a::plan(set, SM_100A, choices).unwrap()
+}
+
 fn inside(plan: &Plan) -> &sm_100a::Kernel {
     match &plan.kernel {
         TargetPlan::Sm100a(kernel) => kernel,
@@ -61,7 +72,7 @@ fn constant(ptx: &str, row: &HashMap<String, u32>, name: &str) -> u32 {
 #[test]
 fn the_bytes_that_are_requested_are_those_of_the_operands() {
     for set in sets("leaderboard.toml") {
-        let plan = choose(&set, SM_100A).unwrap().plan;
+        let plan = alone(&set);
         let ptx = emit::kernel(&plan).unwrap().ptx;
         let expected = |row: &HashMap<String, u32>| {
             let of = |name| u64::from(constant(&ptx, row, name));
@@ -93,7 +104,7 @@ fn the_bytes_that_are_requested_are_those_of_the_operands() {
 #[test]
 fn plans_of_ctas_alone_and_together_are_priced_for_the_same_bytes() {
     for set in sets("leaderboard.toml") {
-        let alone = choose(&set, SM_100A).unwrap().plan;
+        let alone = alone(&set);
         let distinct = Workload::from(&alone).distinct_bytes();
         for (pair, multicast) in [(true, false), (true, true), (false, true)] {
             let choices = sm_100a::Choices {
@@ -179,7 +190,7 @@ impl Sass {
 #[test]
 fn machine_code_issues_each_operation_once_and_main_loops_hold_nothing_else() {
     for set in sets("leaderboard.toml") {
-        let plan = choose(&set, SM_100A).unwrap().plan;
+        let plan = alone(&set);
         let (kernel, name) = (inside(&plan), &set.name);
         let sass = Sass::of(&emit::kernel(&plan).unwrap().ptx);
         let steps = kernel.steps.len();

@@ -407,7 +407,7 @@ mod tests {
     fn columns_stay_whole_and_balanced_tiles_do_not_have_to() {
         // Four columns of 192 + 64 tokens on three CTAs.
         assert_eq!(loads(&[256], 192, Order::Columns, 3), [512, 256, 256]);
-        assert_eq!(loads(&[256], 192, Order::Balanced, 3), [384, 384, 256]);
+        assert_eq!(loads(&[256], 192, Order::Balanced, 3), [384, 320, 320]);
     }
 
     #[test]
