@@ -69,7 +69,8 @@ fn every_shipped_set_assembles_for_every_target_without_spills_or_warnings() {
 /// and none is wrapped in a loop over threads (which would show as more ELECTs).
 #[test]
 fn the_machine_code_holds_what_the_plan_asks_for() {
-    let set = shipped().into_iter().find(|set| set.name == "P1").unwrap();
+    // Its CTAs work alone; what a pair issues is counted where pairs are tested.
+    let set = shipped().into_iter().find(|set| set.name == "P2").unwrap();
     let sass = disassemble(&assemble(&set, SM_100A).cubin);
     let count = |opcode: &str| sass.lines().filter(|line| line.contains(opcode)).count();
     assert_eq!(count("UTCOMMA.4X"), 4, "an MMA for each K step");
@@ -90,11 +91,11 @@ fn the_machine_code_holds_what_the_plan_asks_for() {
     );
     assert_eq!(count("UTCBAR"), 2, "commits: stage empty, accumulator full");
     assert_eq!(
-        count("LDTM.16dp256bit.x4"),
+        count("LDTM.16dp256bit.x2"),
         4,
         "two halves of a warp's lanes, of the first chunk and of the next"
     );
-    assert_eq!(count("STG.E.128"), 4, "32 tokens, eight at a time");
+    assert_eq!(count("STG.E.128"), 2, "16 tokens, eight at a time");
     assert_eq!(count("LDL") + count("STL"), 0, "local memory");
 }
 
