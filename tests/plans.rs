@@ -7,7 +7,7 @@ use nvfp4gen::plan::schedule::Order;
 use nvfp4gen::plan::sm_100a::{CacheHint, Choices, Reduction, plan};
 use nvfp4gen::plan::target::{SM_100A, TARGETS};
 use nvfp4gen::plan::tiling::{self, Widths};
-use nvfp4gen::plan::{Plan, Target};
+use nvfp4gen::plan::{Plan, Target, TargetPlan, sm_100a};
 use nvfp4gen::problem::{Group, OutputType, Set, ShapeFile, Weights};
 use std::path::Path;
 
@@ -71,6 +71,10 @@ fn tiles_cover_every_output_once() {
     for file in ["leaderboard.toml", "contest-tests.toml", "edge.toml"] {
         for set in sets(file) {
             let plan = planned(&set, SM_100A);
+            let TargetPlan::Sm100a(inside) = &plan.kernel else {
+                panic!("planned for another target")
+            };
+            let tile_rows = inside.choices.tile_rows();
             let mut covered: u64 = 0;
             let mut seen = std::collections::HashSet::new();
             for tile in &plan.schedule.tiles {
@@ -82,7 +86,7 @@ fn tiles_cover_every_output_once() {
                     set.name
                 );
                 covered += u64::from(token_tile.rows)
-                    * u64::from((group.n - tile.weight_tile * 128).min(128));
+                    * u64::from((group.n - tile.weight_tile * tile_rows).min(tile_rows));
             }
             let wanted: u64 = set
                 .groups
@@ -213,7 +217,9 @@ fn generation_is_deterministic_for_every_target() {
 fn what_does_not_fit_the_parameters_is_a_table_in_device_memory() {
     let kernel = |groups| {
         let set = uniform("crowd", &vec![16; groups], 128, 256);
-        emit::kernel(&planned(&set, SM_100A)).unwrap()
+        // CTAs that work together have twice as many maps.
+        let alone = sm_100a::plan(&set, SM_100A, choices(Widths::UpTo(256))).unwrap();
+        emit::kernel(&alone).unwrap()
     };
     let (small, large) = (kernel(117), kernel(118));
     let (by_value, by_address) = (&small.entry.parameters, &large.entry.parameters);
