@@ -17,12 +17,13 @@ fn sets(file: &str) -> Vec<Set> {
     ShapeFile::read(shapes.join(file)).unwrap().sets
 }
 
-/// The chosen plan, with every CTA for itself: what is counted here is counted for one CTA.
+/// The chosen plan, but for CTAs that work alone.
 fn alone(set: &Set) -> Plan {
     let chosen = choose(set, SM_100A).unwrap();
     let choices = sm_100a::Choices {
         pair: false,
         multicast: false,
+        ctas: SM_100A.sms,
         ..inside(&chosen).choices.clone()
     };
     sm_100a::plan(set, SM_100A, choices).unwrap()

@@ -1,7 +1,6 @@
 //! Planted mistakes: the verifier must not pass a kernel that is wrong.
 
 use nvfp4gen::artifact::Kernel;
-use nvfp4gen::choose;
 use nvfp4gen::device::Schedule;
 use nvfp4gen::emit;
 use nvfp4gen::plan::Target;
@@ -26,7 +25,26 @@ fn set() -> Set {
 /// Two CTAs, so that each has several tiles and every ring wraps.
 fn kernel(set: &Set) -> Kernel {
     let target = Target { sms: 2, ..SM_100A };
-    emit::kernel(&choose::best(set, target).unwrap()).unwrap()
+    let plan = plan(set, target, choices(2, Widths::UpTo(192), 2)).unwrap();
+    emit::kernel(&plan).unwrap()
+}
+
+/// CTAs that work alone.
+fn choices(ctas: u32, widths: Widths, accumulators: u32) -> Choices {
+    Choices {
+        k_block: 256,
+        widths,
+        accumulators,
+        order: Order::Balanced,
+        ctas,
+        pair: false,
+        multicast: false,
+        split_k: 1,
+        reduction: Reduction::Cluster,
+        chunk: 32,
+        weights_hint: CacheHint::Normal,
+        tokens_hint: CacheHint::Normal,
+    }
 }
 
 fn passes(kernel: &Kernel, given: &[GroupInputs], judged: &[GroupInputs]) -> bool {
@@ -183,20 +201,7 @@ fn finer_token_starts_compute_the_same() {
             .to_vec(),
         ..set()
     };
-    let choices = Choices {
-        k_block: 256,
-        widths: Widths::UpTo(256),
-        accumulators: 1,
-        order: Order::Balanced,
-        ctas: 3,
-        pair: false,
-        multicast: false,
-        split_k: 1,
-        reduction: Reduction::Cluster,
-        chunk: 32,
-        weights_hint: CacheHint::Normal,
-        tokens_hint: CacheHint::Normal,
-    };
+    let choices = choices(3, Widths::UpTo(256), 1);
     let plan = plan(&set, target, choices).unwrap();
     assert!(plan.token_tiles.iter().any(|t| t.scale_shift() % 2 == 1));
     assert_eq!(plan.token_tiles.iter().map(|t| t.slabs).max(), Some(3));

@@ -62,7 +62,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub enum TargetPlan {
     /// Blackwell: tensor memory and block-scaled MMAs.
-    Sm100a(sm_100a::Kernel),
+    Sm100a(Box<sm_100a::Kernel>),
     /// Hopper: FP4 dequantised to f16, accumulators in registers.
-    Sm90a(sm_90a::Kernel),
+    Sm90a(Box<sm_90a::Kernel>),
 }

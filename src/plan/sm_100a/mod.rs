@@ -153,14 +153,14 @@ pub fn plan(set: &Set, target: Target, mut choices: Choices) -> Result<Plan, Ill
         table,
         parameters,
         launch,
-        kernel: TargetPlan::Sm100a(Kernel {
+        kernel: TargetPlan::Sm100a(Box::new(Kernel {
             choices,
             shared,
             tensor,
             steps,
             workspace,
             constants,
-        }),
+        })),
     })
 }
 

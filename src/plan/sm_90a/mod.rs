@@ -124,12 +124,12 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
         table,
         parameters,
         launch,
-        kernel: TargetPlan::Sm90a(Kernel {
+        kernel: TargetPlan::Sm90a(Box::new(Kernel {
             choices,
             shared,
             widths: widths.into_iter().collect(),
             constants,
-        }),
+        })),
     })
 }
 
