@@ -3,7 +3,7 @@
 use nvfp4gen::device::Schedule;
 use nvfp4gen::emit;
 use nvfp4gen::plan::schedule::Order;
-use nvfp4gen::plan::sm_100a::{CacheHint, Choices, plan};
+use nvfp4gen::plan::sm_100a::{CacheHint, Choices, Reduction, plan};
 use nvfp4gen::plan::target::SM_100A;
 use nvfp4gen::plan::tiling::Widths;
 use nvfp4gen::problem::{Group, OutputType, Set, Weights};
@@ -35,6 +35,8 @@ fn base() -> Choices {
         ctas: 3,
         pair: false,
         multicast: false,
+        split_k: 1,
+        reduction: Reduction::Cluster,
         chunk: 32,
         weights_hint: CacheHint::Normal,
         tokens_hint: CacheHint::Normal,

@@ -1,7 +1,7 @@
 //! What a kernel asks of the machine, counted in its text and in its machine code.
 
 use nvfp4gen::assemble::{Ptxas, nvdisasm};
-use nvfp4gen::choose::choose;
+use nvfp4gen::choose::best as choose;
 use nvfp4gen::emit;
 use nvfp4gen::model::Workload;
 use nvfp4gen::plan::target::SM_100A;

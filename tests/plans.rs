@@ -4,7 +4,7 @@ use nvfp4gen::artifact::Location;
 use nvfp4gen::choose;
 use nvfp4gen::emit;
 use nvfp4gen::plan::schedule::Order;
-use nvfp4gen::plan::sm_100a::{CacheHint, Choices, plan};
+use nvfp4gen::plan::sm_100a::{CacheHint, Choices, Reduction, plan};
 use nvfp4gen::plan::target::{SM_100A, TARGETS};
 use nvfp4gen::plan::tiling::{self, Widths};
 use nvfp4gen::plan::{Plan, Target};
@@ -185,6 +185,8 @@ fn choices(widths: Widths) -> Choices {
         ctas: 4,
         pair: false,
         multicast: false,
+        split_k: 1,
+        reduction: Reduction::Cluster,
         chunk: 32,
         weights_hint: CacheHint::Normal,
         tokens_hint: CacheHint::Normal,

@@ -71,6 +71,8 @@ fn of_shape(most: u32, pair: bool, multicast: bool, ctas: u32, target: &Target) 
             ctas,
             pair,
             multicast,
+            split_k: 1,
+            reduction: sm_100a::Reduction::Cluster,
             chunk: 32,
             weights_hint: sm_100a::CacheHint::EvictFirst,
             tokens_hint: sm_100a::CacheHint::EvictLast,

@@ -25,10 +25,15 @@ pub struct BadSetting {
     pub remedy: String,
 }
 
-const ORDERS: [(&str, Order); 3] = [
+const ORDERS: [(&str, Order); 4] = [
     ("runs", Order::Runs),
     ("columns", Order::Columns),
     ("balanced", Order::Balanced),
+    ("stream", Order::Stream),
+];
+const REDUCTIONS: [(&str, sm_100a::Reduction); 2] = [
+    ("cluster", sm_100a::Reduction::Cluster),
+    ("workspace", sm_100a::Reduction::Workspace),
 ];
 const HINTS: [(&str, sm_100a::CacheHint); 3] = [
     ("normal", sm_100a::CacheHint::Normal),
@@ -63,6 +68,8 @@ impl Choices {
                 ("widths", widths(&c.widths)),
                 ("pair", Setting::Flag(c.pair)),
                 ("multicast", Setting::Flag(c.multicast)),
+                ("split_k", Setting::Number(c.split_k)),
+                ("reduction", word(&REDUCTIONS, c.reduction)),
                 ("ctas", Setting::Number(c.ctas)),
                 ("order", word(&ORDERS, c.order)),
                 ("k_block", Setting::Number(c.k_block)),
@@ -115,6 +122,10 @@ impl Choices {
             }
             (Choices::Blackwell(c), "pair") => c.pair = flag()?,
             (Choices::Blackwell(c), "multicast") => c.multicast = flag()?,
+            (Choices::Blackwell(c), "split_k") => c.split_k = number()?,
+            (Choices::Blackwell(c), "reduction") => {
+                c.reduction = of_word(&REDUCTIONS, value).map_err(|w| wants(&w))?;
+            }
             (Choices::Blackwell(c), "ctas") => c.ctas = number()?.max(1),
             (Choices::Blackwell(c), "order") => {
                 c.order = of_word(&ORDERS, value).map_err(|w| wants(&w))?

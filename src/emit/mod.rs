@@ -66,7 +66,7 @@ fn entry(plan: &Plan, key: String) -> KernelEntry {
         ptx_version: plan.target.ptx_version.to_owned(),
         tiles: plan.schedule.tiles.len() as u32,
         stages,
-        split_k: 1,
+        split_k: plan.schedule.most_parts(),
         tensor_memory_columns,
         sizes: Sizes {
             m: sizes(|g| g.m),

@@ -1,5 +1,6 @@
 //! The sm_100a kernel: the template's fields, filled from the plan.
 
+mod split;
 mod team;
 
 use super::function_name;
@@ -48,6 +49,19 @@ struct GroupedGemm<'a> {
     pair: bool,
     multicast: bool,
     side_by_side: bool,
+    everyone: u32,
+    split: bool,
+    split_in_cluster: bool,
+    split_in_workspace: bool,
+    some_whole: bool,
+    workspace_offset: u32,
+    scale_bytes_per_row_byte: u32,
+    quads: Vec<split::Quad>,
+    eights: Vec<split::Eight>,
+    later_parts: Vec<split::LaterPart>,
+    chunk_bytes: u32,
+    parts_bytes: u32,
+    chunk_stride: u32,
     weight_rows: u32,
     mma_ctas: u32,
     mma_rows: u32,
@@ -136,6 +150,24 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         pair: choices.pair,
         multicast: choices.multicast,
         side_by_side: choices.side_by_side() > 1,
+        everyone: (1 << choices.cluster()) - 1,
+        split: choices.splits_in_cluster() || choices.splits_in_workspace(),
+        split_in_cluster: choices.splits_in_cluster(),
+        split_in_workspace: choices.splits_in_workspace(),
+        some_whole: plan.schedule.most_parts() == 1
+            || plan.schedule.tiles.iter().any(|t| t.part.of == 1),
+        workspace_offset: plan.parameters.workspace_offset,
+        scale_bytes_per_row_byte: shared.stage.slab_bytes / shared.stage.row_bytes,
+        quads: split::quads(chunk),
+        eights: split::eights(chunk),
+        later_parts: split::later_parts(choices),
+        chunk_bytes: choices.chunk_bytes(),
+        parts_bytes: choices.chunk_bytes() * choices.split_k,
+        chunk_stride: if choices.splits_in_cluster() {
+            chunk * choices.split_k
+        } else {
+            chunk
+        },
         weight_rows: WEIGHT_ROWS,
         mma_ctas: choices.mma_ctas(),
         mma_rows: WEIGHT_ROWS * choices.mma_ctas(),
@@ -218,12 +250,16 @@ fn barriers(shared: &SharedMap, tensor: &TensorMemory, choices: &Choices) -> Vec
             "accumulator full",
             shared.accumulator_full,
             tensor.accumulators,
-            1,
+            choices.mmas_of_a_sum(),
         ))
         .chain(row(
             "accumulator empty",
             shared.accumulator_empty,
-            tensor.accumulators,
+            if choices.splits_in_cluster() {
+                0
+            } else {
+                tensor.accumulators
+            },
             EPILOGUE_WARPS * choices.mma_ctas(),
         ))
         .chain(row(
@@ -231,6 +267,12 @@ fn barriers(shared: &SharedMap, tensor: &TensorMemory, choices: &Choices) -> Vec
             shared.peer_ready,
             u32::from(choices.pair),
             1,
+        ))
+        .chain(row(
+            "parts here",
+            shared.parts_here,
+            u32::from(choices.splits_in_cluster()),
+            EPILOGUE_WARPS * choices.split_k,
         ))
         .collect()
 }

@@ -5,7 +5,7 @@ use super::workload::{
 };
 use crate::artifact::Location;
 use crate::plan::schedule::Tile as Scheduled;
-use crate::plan::tiling::{GroupTiling, TokenTile};
+use crate::plan::tiling::TokenTile;
 use crate::plan::{
     Plan, SCALE_BLOCK_BYTES, SCALE_ROWS, STEP_K, TargetPlan, WEIGHT_ROWS, sm_90a, sm_100a,
 };
@@ -73,6 +73,12 @@ fn blackwell(plan: &Plan, inside: &sm_100a::Kernel) -> Work {
             stages,
             accumulators: accumulators(inside),
             slice: choices.chunk,
+            reduction: match () {
+                _ if choices.splits_in_cluster() => Reduction::Cluster(choices.split_k),
+                // Each part is written as f32 and read again: about what atomics to memory take.
+                _ if choices.splits_in_workspace() => Reduction::Atomics,
+                _ => Reduction::None,
+            },
             programmatic: Some(Programmatic {
                 early: match plan.set.weights {
                     Weights::Static => Early::Weights,
@@ -150,7 +156,22 @@ fn tile(plan: &Plan, work: &Work, chunks: &Chunks, scheduled: &Scheduled) -> Til
     let weights = chunks.weights[token_tile.tiling] + scheduled.weight_tile * tiling.k_blocks;
     let tokens = chunks.tokens[scheduled.token_tile];
     let (rows, slabs) = (token_tile.rows, token_tile.slabs);
-    let load = |operand, chunk, rows, slabs| stream(operand, chunk, rows, slabs, steps, tiling);
+    // Of the parts of a sum only the last one ends where K does.
+    let part = scheduled.part;
+    let last_steps = if part.first + part.k_blocks == tiling.k_blocks {
+        tiling.tail_steps
+    } else {
+        steps
+    };
+    let load = |operand, chunk: u32, rows, slabs| {
+        stream(
+            operand,
+            chunk + part.first,
+            rows,
+            slabs,
+            (steps, last_steps),
+        )
+    };
     let mut streams = vec![
         load(Operand::Weights, weights, weight_rows, weight_slabs),
         load(Operand::Tokens, tokens, rows, slabs),
@@ -163,9 +184,9 @@ fn tile(plan: &Plan, work: &Work, chunks: &Chunks, scheduled: &Scheduled) -> Til
     let fill_step = own_rows * STEP_BYTES + (1 + slabs) * SCALE_BLOCK_BYTES;
     let (of_tile, of_column) = work.dequantise;
     Tile {
-        k_blocks: tiling.k_blocks,
+        k_blocks: part.k_blocks,
         steps,
-        last_steps: tiling.tail_steps,
+        last_steps,
         fill_bytes: steps * fill_step,
         streams,
         copies: 2 * work.boxes + 1 + slabs,
@@ -178,8 +199,10 @@ fn tile(plan: &Plan, work: &Work, chunks: &Chunks, scheduled: &Scheduled) -> Til
         scale_copies: if work.copies_scales { 1 + slabs } else { 0 },
         dequantise_cycles: of_tile + of_column * f64::from(token_tile.width),
         columns: rows.next_multiple_of(work.chunk),
-        store_bytes: rows * weight_rows * plan.set.output.bytes() as u32,
-        sum: None,
+        // Who stores the sum stores all of it; each has its share of the time.
+        store_bytes: rows * weight_rows * plan.set.output.bytes() as u32 / part.of,
+        sum: matches!(work.kernel.reduction, Reduction::Cluster(_))
+            .then(|| chunks.sum(plan, scheduled)),
     }
 }
 
@@ -189,15 +212,14 @@ fn stream(
     first_chunk: u32,
     rows: u32,
     slabs: u32,
-    steps: u32,
-    tiling: &GroupTiling,
+    (steps, last_steps): (u32, u32),
 ) -> Stream {
     let step = rows * STEP_BYTES + slabs * SCALE_BLOCK_BYTES;
     Stream {
         operand,
         first_chunk,
         bytes: steps * step,
-        last_bytes: tiling.tail_steps * step,
+        last_bytes: last_steps * step,
     }
 }
 
@@ -228,5 +250,12 @@ impl Chunks {
             tokens,
             count,
         }
+    }
+
+    /// A number for each tile of the output.
+    fn sum(&self, plan: &Plan, tile: &Scheduled) -> u32 {
+        let tiles = |t: &TokenTile| plan.tilings[t.tiling].weight_tiles;
+        let before: u32 = plan.token_tiles[..tile.token_tile].iter().map(tiles).sum();
+        before + tile.weight_tile
     }
 }

@@ -23,6 +23,10 @@ pub enum Rule {
     Chunk,
     /// Two CTAs that multicast token scales to each other take half of a K block's steps each.
     Multicast,
+    /// A sum over K is cut into parts of at least one K block, by CTAs that do not stand side by side.
+    SplitK,
+    /// The parts of split sums must have room where they are brought together.
+    Exchange,
     /// Scale arrays are addressed with 32-bit byte offsets.
     ScaleBytes,
     /// Tensor-map coordinates are signed 32-bit numbers.
@@ -39,6 +43,8 @@ impl Rule {
             Rule::KBlock => "k-block",
             Rule::Chunk => "chunk",
             Rule::Multicast => "multicast",
+            Rule::SplitK => "split-k",
+            Rule::Exchange => "exchange",
             Rule::ScaleBytes => "scale-bytes",
             Rule::Coordinates => "coordinates",
         }
@@ -55,6 +61,8 @@ impl Rule {
             Rule::KBlock => "choose 128, 256 or 512",
             Rule::Chunk => "choose 16, 32 or 64",
             Rule::Multicast => "choose a K block of 128 or more, or no multicast",
+            Rule::SplitK => "choose fewer parts",
+            Rule::Exchange => "choose narrower token tiles or fewer parts",
             Rule::ScaleBytes | Rule::Coordinates => {
                 "split the group into several groups of fewer rows"
             }

@@ -104,12 +104,17 @@ impl Maps {
     }
 }
 
-/// The block's content. What does not fit a kernel's parameters is a table in device memory.
-pub fn layout(tilings: &[GroupTiling], maps: &Maps) -> ParameterBlock {
+/// The block's content; the address of the workspace, if there is one, comes last. What does not fit a kernel's parameters is a table in device memory.
+pub fn layout(tilings: &[GroupTiling], maps: &Maps, workspace_bytes: u32) -> ParameterBlock {
     let offsets = maps.offsets(tilings);
     let end = |o: &Offsets| o.pointers + maps.group_pointer_bytes();
     // A parameter has at least one byte; a set without tokens launches nothing and reads none of it.
-    let bytes = offsets.last().map_or(0, end).max(MAP_BYTES);
+    let groups_end = offsets.last().map_or(0, end);
+    let bytes = match workspace_bytes {
+        0 => groups_end,
+        _ => groups_end + POINTER_BYTES,
+    };
+    let bytes = bytes.max(MAP_BYTES);
     let groups = || tilings.iter().zip(&offsets);
     ParameterBlock {
         location: if bytes > MAX_PARAMETER_BYTES {
@@ -119,8 +124,8 @@ pub fn layout(tilings: &[GroupTiling], maps: &Maps) -> ParameterBlock {
         },
         bytes,
         alignment: MAP_BYTES,
-        workspace_bytes: 0,
-        workspace_offset: 0,
+        workspace_bytes,
+        workspace_offset: if workspace_bytes > 0 { groups_end } else { 0 },
         tensor_maps: groups().flat_map(|(t, o)| group_maps(o, t, maps)).collect(),
         pointers: groups()
             .flat_map(|(t, o)| group_pointers(o.pointers, t, maps))

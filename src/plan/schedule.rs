@@ -12,6 +12,34 @@ pub struct Tile {
     pub token_tile: usize,
     /// Index of the tile's weight rows in the group.
     pub weight_tile: u32,
+    /// What of the sum over K is meant.
+    pub part: Part,
+}
+
+/// A part of the sum over K: consecutive K blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The first K block.
+    pub first: u32,
+    /// How many.
+    pub k_blocks: u32,
+    /// Which part it is, in the order of K.
+    pub index: u32,
+    /// How many parts the sum has.
+    pub of: u32,
+}
+
+impl Part {
+    /// The parts of an even split of `k_blocks`.
+    fn split(k_blocks: u32, of: u32) -> impl Iterator<Item = Part> {
+        let bound = move |index| (u64::from(k_blocks) * u64::from(index) / u64::from(of)) as u32;
+        (0..of).map(move |index| Part {
+            first: bound(index),
+            k_blocks: bound(index + 1) - bound(index),
+            index,
+            of,
+        })
+    }
 }
 
 /// How tiles are dealt out to CTAs.
@@ -24,10 +52,12 @@ pub enum Order {
     /// The heaviest tile first, to the CTA that has least; but to one that has the same weight tile already where that
     /// delays nobody.
     Balanced,
+    /// The K blocks of all tiles in one list, cut into runs of equal cost: a tile at the end of a run is shared.
+    Stream,
 }
 
 impl Order {
-    /// Every order.
+    /// Every order that does not cut sums by itself.
     pub const ALL: [Order; 3] = [Order::Runs, Order::Columns, Order::Balanced];
 }
 
@@ -47,6 +77,11 @@ impl Schedule {
         self.ctas.iter().map(tiles)
     }
 
+    /// Parts of the sum that has most of them; 1 if no sum is split.
+    pub fn most_parts(&self) -> u32 {
+        self.tiles.iter().map(|t| t.part.of).max().unwrap_or(1)
+    }
+
     fn of(mut assigned: Vec<Vec<Tile>>) -> Self {
         assigned.retain(|tiles| !tiles.is_empty());
         let mut start = 0;
@@ -62,18 +97,45 @@ impl Schedule {
     }
 }
 
-/// Deals the tiles out to at most `ctas` CTAs. None is left without work.
+/// The parts of each tile go to CTAs that follow each other, one to each; the costliest tiles first.
+pub fn clusters(
+    tilings: &[GroupTiling],
+    token_tiles: &[TokenTile],
+    parts: u32,
+    cost: &dyn Fn(Tile) -> u64,
+) -> Schedule {
+    let mut tiles = columns(tilings, token_tiles, parts).concat();
+    // The cost of a tile's first part, which is as good as any: the parts stay together.
+    let first = |tile: Tile| {
+        Part::split(tilings[token_tiles[tile.token_tile].tiling].k_blocks, parts)
+            .next()
+            .map(|part| Tile { part, ..tile })
+    };
+    tiles.sort_by_key(|&tile| {
+        (
+            Reverse(first(tile).map_or(0, cost)),
+            tile.token_tile,
+            tile.weight_tile,
+            tile.part.index,
+        )
+    });
+    Schedule::of(tiles.into_iter().map(|tile| vec![tile]).collect())
+}
+
+/// Deals the tiles, each sum in `parts` parts, out to at most `ctas` CTAs. None is left without work.
 pub fn schedule(
     tilings: &[GroupTiling],
     token_tiles: &[TokenTile],
     order: Order,
     ctas: u32,
+    parts: u32,
     cost: &dyn Fn(Tile) -> u64,
 ) -> Schedule {
-    let columns = columns(tilings, token_tiles);
+    let columns = columns(tilings, token_tiles, parts);
     let ctas = ctas as usize;
     Schedule::of(match order {
         Order::Runs => runs(&columns.concat(), ctas),
+        Order::Stream => stream(&columns.concat(), ctas, cost),
         Order::Columns => {
             let jobs = columns.into_iter().enumerate().collect();
             Deal::new(ctas, None).all(jobs, cost)
@@ -99,19 +161,25 @@ pub fn schedule(
     })
 }
 
-/// For each weight tile of each group, the tiles that need it.
-fn columns(tilings: &[GroupTiling], token_tiles: &[TokenTile]) -> Vec<Vec<Tile>> {
+/// For each weight tile of each group, the tiles that need it, each in `parts` parts.
+fn columns(tilings: &[GroupTiling], token_tiles: &[TokenTile], parts: u32) -> Vec<Vec<Tile>> {
     let of_group = |(index, tiling): (usize, &GroupTiling)| {
         let token_tiles = token_tiles.iter().enumerate();
         let token_tiles: Vec<_> = token_tiles
             .filter(|(_, t)| t.tiling == index)
             .map(|(token_tile, _)| token_tile)
             .collect();
-        let tile = |&token_tile: &usize, weight_tile| Tile {
-            token_tile,
-            weight_tile,
+        let tile = |token_tile, weight_tile| {
+            Part::split(tiling.k_blocks, parts).map(move |part| Tile {
+                token_tile,
+                weight_tile,
+                part,
+            })
         };
-        let column = |weight_tile| token_tiles.iter().map(|t| tile(t, weight_tile)).collect();
+        let column = |weight_tile| {
+            let tiles = token_tiles.iter().flat_map(|&t| tile(t, weight_tile));
+            tiles.collect()
+        };
         (0..tiling.weight_tiles).map(column).collect::<Vec<_>>()
     };
     tilings.iter().enumerate().flat_map(of_group).collect()
@@ -123,6 +191,48 @@ fn runs(tiles: &[Tile], ctas: usize) -> Vec<Vec<Tile>> {
     let bound = |cta: usize| cta * tiles.len() / ctas;
     let run = |cta| tiles[bound(cta)..bound(cta + 1)].to_vec();
     (0..ctas).map(run).collect()
+}
+
+/// Cuts the K blocks of all tiles, in order, into at most `ctas` runs of equal cost.
+fn stream(tiles: &[Tile], ctas: usize, cost: &dyn Fn(Tile) -> u64) -> Vec<Vec<Tile>> {
+    let total: u64 = tiles.iter().map(|&t| cost(t)).sum();
+    let blocks: u32 = tiles.iter().map(|t| t.part.k_blocks).sum();
+    let ctas = (ctas as u64).min(u64::from(blocks)).max(1);
+    let mut assigned = vec![Vec::new(); ctas as usize];
+    let mut before = 0;
+    for &tile in tiles {
+        let all = u64::from(tile.part.k_blocks);
+        let whole = cost(tile).max(1);
+        // The run that a block belongs to is the one that its middle falls into.
+        let run = |block: u64| {
+            let middle = 2 * u128::from(before * all) + u128::from(whole * (2 * block + 1));
+            let whole_list = 2 * u128::from(all) * u128::from(total.max(1));
+            (middle * u128::from(ctas) / whole_list).min(u128::from(ctas) - 1) as usize
+        };
+        let mut pieces: Vec<(usize, Part)> = Vec::new();
+        for block in 0..tile.part.k_blocks {
+            let of = run(u64::from(block));
+            match pieces.last_mut() {
+                Some((last, part)) if *last == of => part.k_blocks += 1,
+                _ => pieces.push((
+                    of,
+                    Part {
+                        first: block,
+                        k_blocks: 1,
+                        index: pieces.len() as u32,
+                        of: 0,
+                    },
+                )),
+            }
+        }
+        let of = pieces.len() as u32;
+        for (run, part) in pieces {
+            let part = Part { of, ..part };
+            assigned[run].push(Tile { part, ..tile });
+        }
+        before += whole;
+    }
+    assigned
 }
 
 fn makespan(assigned: &[Vec<Tile>], cost: &dyn Fn(Tile) -> u64) -> u64 {
@@ -219,7 +329,7 @@ pub fn balanced(
     ctas: u32,
     cost: impl Fn(&Tile) -> u64,
 ) -> Schedule {
-    let one_by_one = columns(tilings, token_tiles).concat();
+    let one_by_one = columns(tilings, token_tiles, 1).concat();
     let mut tiles: Vec<(u64, Tile)> = one_by_one.iter().map(|t| (cost(t), *t)).collect();
     tiles.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
     let total: u64 = tiles.iter().map(|(cost, _)| cost).sum();
@@ -278,7 +388,7 @@ mod tests {
             128,
         );
         let cost = |tile: Tile| u64::from(token_tiles[tile.token_tile].rows);
-        let schedule = schedule(&tilings, &token_tiles, order, ctas, &cost);
+        let schedule = schedule(&tilings, &token_tiles, order, ctas, 1, &cost);
         assert_eq!(
             schedule.tiles.len() as u32,
             schedule.ctas.last().unwrap().end
@@ -322,9 +432,76 @@ mod tests {
         };
         let (tilings, token_tiles) =
             tiling::tile(&set, 256, &Widths::Each(vec![64]), &SM_100A, 128);
-        let schedule = schedule(&tilings, &token_tiles, Order::Balanced, 4, &|_| 1);
+        let schedule = schedule(&tilings, &token_tiles, Order::Balanced, 4, 1, &|_| 1);
         for tiles in schedule.by_cta() {
             assert_eq!(tiles[0].weight_tile, tiles[1].weight_tile);
         }
+    }
+
+    fn tiles(m: &[u32], k: u32) -> (Vec<GroupTiling>, Vec<TokenTile>) {
+        let groups = m.iter().map(|&m| Group { m, n: 384, k }).collect();
+        let set = Set {
+            name: "split".into(),
+            groups,
+            output: OutputType::F16,
+            weights: Weights::Dynamic,
+        };
+        tiling::tile(&set, 256, &tiling::Widths::UpTo(128), &SM_100A, 128)
+    }
+
+    fn blocks(tiles: &[Tile]) -> u32 {
+        tiles.iter().map(|t| t.part.k_blocks).sum()
+    }
+
+    #[test]
+    fn a_stream_is_cut_evenly_and_every_block_is_summed_once() {
+        let (tilings, token_tiles) = tiles(&[128, 128], 2560);
+        let cost = |t: Tile| u64::from(t.part.k_blocks);
+        let schedule = schedule(&tilings, &token_tiles, Order::Stream, 7, 1, &cost);
+        // Six tiles of ten blocks.
+        let loads: Vec<u32> = schedule.by_cta().map(blocks).collect();
+        assert_eq!(loads.iter().sum::<u32>(), 60);
+        assert!(loads.iter().all(|load| (8..=9).contains(load)), "{loads:?}");
+        for token_tile in 0..2 {
+            for weight_tile in 0..3 {
+                let mut parts: Vec<Part> = schedule
+                    .tiles
+                    .iter()
+                    .filter(|t| (t.token_tile, t.weight_tile) == (token_tile, weight_tile))
+                    .map(|t| t.part)
+                    .collect();
+                parts.sort_by_key(|p| p.index);
+                let mut next = 0;
+                for (index, part) in (0..).zip(&parts) {
+                    assert_eq!((part.index, part.of), (index, parts.len() as u32));
+                    assert_eq!(part.first, next);
+                    next += part.k_blocks;
+                }
+                assert_eq!(next, 10);
+            }
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_tile_stand_in_a_cluster_in_the_order_of_k() {
+        let (tilings, token_tiles) = tiles(&[16, 128], 1792);
+        let cost = |t: Tile| u64::from(token_tiles[t.token_tile].rows * t.part.k_blocks);
+        let schedule = clusters(&tilings, &token_tiles, 4, &cost);
+        assert_eq!(schedule.ctas.len(), 24);
+        for cluster in schedule.tiles.chunks(4) {
+            let firsts: Vec<u32> = cluster.iter().map(|t| t.part.first).collect();
+            assert_eq!(firsts, [0, 1, 3, 5]);
+            assert!(
+                cluster
+                    .iter()
+                    .all(|t| t.weight_tile == cluster[0].weight_tile)
+            );
+            assert!(
+                cluster
+                    .iter()
+                    .all(|t| t.token_tile == cluster[0].token_tile)
+            );
+        }
+        assert_eq!(schedule.tiles[0].token_tile, 1, "the heaviest first");
     }
 }

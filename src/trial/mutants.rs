@@ -49,6 +49,21 @@ impl fmt::Display for MutantVerdict {
 /// Mutants that hardware cannot tell from the original, by the label they follow and the start of their instruction.
 const EQUIVALENT: &[(&str, &str, &str)] = &[
     (
+        "MMA_K_BLOCK",
+        "tcgen05.fence::after_thread_sync",
+        "where a CTA has one tile, nobody has used the tensor memory before",
+    ),
+    (
+        "EPILOGUE_GATHER",
+        "bar.warp.sync",
+        "the warp reconverges where the loop before it ends; it only makes that explicit",
+    ),
+    (
+        "FINISH",
+        "barrier.cluster.wait",
+        "the load warp has nothing of the other CTAs to wait for; it only closes the phase that it arrived in",
+    ),
+    (
         "SETUP_BARRIERS",
         "bar.warp.sync",
         "bar.arrive needs the warp converged, which it is where the branch before it ends; this only makes that explicit",

@@ -6,7 +6,7 @@ use nvfp4gen::assemble::Ptxas;
 use nvfp4gen::device::Schedule;
 use nvfp4gen::emit;
 use nvfp4gen::plan::schedule::Order;
-use nvfp4gen::plan::sm_100a::{CacheHint, Choices, plan};
+use nvfp4gen::plan::sm_100a::{CacheHint, Choices, Reduction, plan};
 use nvfp4gen::plan::target::{SM_100A, SM_103A};
 use nvfp4gen::plan::tiling::Widths;
 use nvfp4gen::plan::{Plan, Target};
@@ -28,6 +28,8 @@ pub fn alone() -> Choices {
         ctas: 2,
         pair: false,
         multicast: false,
+        split_k: 1,
+        reduction: Reduction::Cluster,
         chunk: 32,
         weights_hint: CacheHint::EvictFirst,
         tokens_hint: CacheHint::EvictLast,
@@ -112,13 +114,18 @@ pub fn assembles(set: &Set, choices: &Choices) {
         let assembly = ptxas
             .assemble(&kernel.ptx, target.name)
             .unwrap_or_else(|e| panic!("{at}: {e}"));
-        assert_eq!(assembly.warnings, [], "{at}");
+        let registers = assembly.entries.first().map(|e| e.registers);
+        assert_eq!(assembly.warnings, [], "{at}: {registers:?} registers");
         let entry = &assembly.entries[0];
         assert_eq!(
             (entry.spill_stores, entry.spill_loads, entry.local_bytes),
             (0, 0, 0),
             "{at}"
         );
-        assert!(entry.registers <= 80, "{at}: {} registers", entry.registers);
+        assert!(
+            entry.registers <= 128,
+            "{at}: {} registers",
+            entry.registers
+        );
     }
 }

@@ -35,7 +35,7 @@ impl Copy {
         let group = if choices.pair { ".cta_group::2" } else { "" };
         Copy {
             suffix: format!("{space}.global.tile.mbarrier::complete_tx::bytes{cast}{group}"),
-            mask: if multicast { ", %both" } else { "" },
+            mask: if multicast { ", %everyone" } else { "" },
             multicast,
         }
     }
@@ -46,9 +46,13 @@ pub fn commit_stage(choices: &Choices, barrier: &str) -> String {
     commit(choices, barrier, choices.side_by_side() > 1)
 }
 
-/// Hands over an accumulator, to every CTA that holds a part of it.
+/// Hands over an accumulator, to every CTA that holds rows of it or a part of its sum.
 pub fn commit_accumulator(choices: &Choices, barrier: &str) -> String {
-    commit(choices, barrier, choices.pair)
+    commit(
+        choices,
+        barrier,
+        choices.pair || choices.splits_in_cluster(),
+    )
 }
 
 fn commit(choices: &Choices, barrier: &str, multicast: bool) -> String {
@@ -57,7 +61,7 @@ fn commit(choices: &Choices, barrier: &str, multicast: bool) -> String {
         choices.mma_ctas()
     );
     if multicast {
-        format!("{opcode}.multicast::cluster.b64 [{barrier}], %both;")
+        format!("{opcode}.multicast::cluster.b64 [{barrier}], %everyone;")
     } else {
         format!("{opcode}.b64 [{barrier}];")
     }

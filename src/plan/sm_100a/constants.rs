@@ -1,6 +1,7 @@
 //! Every constant that the kernel must know of a tile.
 
 use super::shared_memory::SharedMap;
+use super::split::Workspace;
 use super::tensor_memory::TensorMemory;
 use super::{Choices, descriptors};
 use crate::plan::parameters::Offsets;
@@ -32,6 +33,8 @@ pub struct Constants {
     pub n: Constant,
     /// Distance of two rows of C.
     pub c_pitch: Constant,
+    /// First byte of the operands' rows.
+    pub k_byte: Constant,
     /// K blocks, the last one included.
     pub k_blocks: Constant,
     /// K = 64 steps of the last K block.
@@ -62,6 +65,16 @@ pub struct Constants {
     pub stage_pitch: Constant,
     /// Bytes of one sub-tile of tokens in a stage.
     pub token_subtile: Constant,
+    /// Parts of the tile's sum.
+    pub parts: Constant,
+    /// Offset of the tile's counters in the workspace.
+    pub counters: Constant,
+    /// Offset of the tile's first part.
+    pub first_part: Constant,
+    /// Offset of this part.
+    pub own_part: Constant,
+    /// Distance of two parts.
+    pub part_pitch: Constant,
     /// The least that any token tile has.
     pub fewest_slabs: u32,
 }
@@ -75,6 +88,7 @@ pub fn constants(
     choices: &Choices,
     shared: &SharedMap,
     tensor: &TensorMemory,
+    workspace: &Workspace,
     k_tail: bool,
 ) -> (Constants, Table) {
     let mut table = Table::default();
@@ -83,23 +97,36 @@ pub fn constants(
     let stage = &shared.stage;
     let offsets = |r: &Row<'_>| offsets[r.tiling_index as usize];
     let ring = |r: &Row<'_>| shared.rings[r.cta];
+    let maps = choices.maps();
     // Boxes arrive whole, also where they reach beyond N.
     let arriving = |r: &Row<'_>, slab_bytes: u32| {
         let scales = (1 + r.token_tile.slabs) * slab_bytes;
-        match (choices.pair, choices.multicast) {
-            // The leader's barrier counts what arrives in both CTAs.
-            (true, _) => (2 * WEIGHT_ROWS + r.tiling.width) * stage.row_bytes + 2 * scales,
-            (false, true) => (WEIGHT_ROWS + r.tiling.width) * stage.row_bytes + scales,
-            (false, false) => (WEIGHT_ROWS + r.token_tile.box_rows()) * stage.row_bytes + scales,
-        }
+        let token_rows = if maps.exact_rows {
+            r.token_tile.box_rows()
+        } else {
+            r.tiling.width
+        };
+        // The barrier of a pair's leader counts what arrives in both CTAs.
+        let ctas = choices.mma_ctas();
+        (ctas * WEIGHT_ROWS + token_rows) * stage.row_bytes + ctas * scales
     };
     // Boxes of scales are whole, also where K ends.
-    let box_tail = choices.maps().scale_steps.is_some();
+    let box_tail = maps.scale_steps.is_some();
     let of_load_tail = |value: u32| if k_tail && !box_tail { value } else { 0 };
     let by_map = |value: u32| if box_tail { value } else { 0 };
     let by_address = |value: u32| if box_tail { 0 } else { value };
     let of_tail = |value: u32| if k_tail { value } else { 0 };
-    let tail_scale_bytes = |r: &Row<'_>| r.tiling.tail_steps * SCALE_BLOCK_BYTES;
+    // Of the parts of a sum only the last one ends where K does.
+    let last_steps = |r: &Row<'_>| {
+        let part = r.tile.part;
+        if part.first + part.k_blocks == r.tiling.k_blocks {
+            r.tiling.tail_steps
+        } else {
+            choices.steps()
+        }
+    };
+    let tail_scale_bytes = |r: &Row<'_>| last_steps(r) * SCALE_BLOCK_BYTES;
+    let place = |r: &Row<'_>| workspace.places.get(r.index).copied().unwrap_or_default();
     let slab_pitch = |r: &Row<'_>| r.tiling.k / STEP_K * SCALE_BLOCK_BYTES;
     let constants = Constants {
         next: each("next", &|r| r.next),
@@ -125,8 +152,9 @@ pub fn constants(
         rows: each("rows", &|r| r.token_tile.rows),
         n: each("n", &|r| r.tiling.n),
         c_pitch: each("c_pitch", &|r| r.tiling.n * 2),
-        k_blocks: each("k_blocks", &|r| r.tiling.k_blocks),
-        tail_steps: each("tail_steps", &|r| of_tail(r.tiling.tail_steps)),
+        k_byte: each("k_byte", &|r| r.tile.part.first * stage.row_bytes),
+        k_blocks: each("k_blocks", &|r| r.tile.part.k_blocks),
+        tail_steps: each("tail_steps", &|r| of_tail(last_steps(r))),
         stage_bytes: each("stage_bytes", &|r| arriving(r, stage.slab_bytes)),
         tail_bytes: each("tail_bytes", &|r| {
             of_load_tail(arriving(r, tail_scale_bytes(r)))
@@ -149,6 +177,13 @@ pub fn constants(
             1 => 0,
             _ => ring(r).rows * stage.span,
         }),
+        parts: each("parts", &|r| r.tile.part.of),
+        counters: each("counters", &|r| place(r).counters),
+        first_part: each("first_part", &|r| place(r).parts),
+        own_part: each("own_part", &|r| {
+            place(r).parts + r.tile.part.index * place(r).pitch
+        }),
+        part_pitch: each("part_pitch", &|r| place(r).pitch),
         fewest_slabs: rows.iter().map(|r| r.token_tile.slabs).min().unwrap_or(1),
     };
     (constants, table)

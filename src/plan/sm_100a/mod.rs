@@ -4,6 +4,7 @@ pub mod constants;
 pub mod descriptors;
 mod print;
 pub mod shared_memory;
+pub mod split;
 pub mod steps;
 mod team;
 pub mod tensor_memory;
@@ -18,6 +19,8 @@ use crate::artifact::LaunchShape;
 use crate::problem::Set;
 use constants::Constants;
 use shared_memory::SharedMap;
+pub use split::Reduction;
+use split::Workspace;
 use steps::Step;
 use tensor_memory::TensorMemory;
 
@@ -48,6 +51,10 @@ pub struct Choices {
     pub pair: bool,
     /// Two CTAs side by side fetch for each other what both need: token scales, and without a pair tokens as well.
     pub multicast: bool,
+    /// Parts that each sum over K is cut into; 1 for none.
+    pub split_k: u32,
+    /// How parts are brought together.
+    pub reduction: Reduction,
     /// Accumulator columns that the epilogue handles at a time: 16, 32 or 64.
     pub chunk: u32,
     /// What L2 is told of weights and their scales: [`CacheHint::ALL`].
@@ -87,12 +94,18 @@ pub struct Kernel {
     pub tensor: TensorMemory,
     /// The K = 64 steps of a stage.
     pub steps: Vec<Step>,
+    /// Where split sums are brought together in device memory.
+    pub workspace: Workspace,
     /// What the code must know of each tile.
     pub constants: Constants,
 }
 
 /// Makes the plan, or says which rule the choices break.
-pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal> {
+pub fn plan(set: &Set, target: Target, mut choices: Choices) -> Result<Plan, Illegal> {
+    if choices.splits_in_cluster() {
+        // Its CTAs have one tile each.
+        choices.accumulators = 1;
+    }
     legality::check_sizes(set)?;
     legality::check_widths(set, &choices.widths, &target)?;
     check_candidates(&choices)?;
@@ -105,17 +118,26 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
         choices.tile_rows(),
     );
     let cost = |tile| cost(tile, &tilings, &token_tiles);
-    let schedule = schedule::schedule(&tilings, &token_tiles, choices.order, choices.ctas, &cost);
+    choices.check_split(&tilings)?;
+    let schedule = if choices.splits_in_cluster() {
+        schedule::clusters(&tilings, &token_tiles, choices.split_k, &cost)
+    } else {
+        let (order, parts) = (choices.order, choices.split_k);
+        schedule::schedule(&tilings, &token_tiles, order, choices.ctas, parts, &cost)
+    };
     let shared = shared_memory::map(&tilings, &token_tiles, &schedule, &target, &choices)?;
+    choices.check_exchange(&token_tiles, shared.staging)?;
+    let workspace = split::workspace(&schedule, &token_tiles, &choices)?;
     let tensor = tensor_memory::map(&token_tiles, &schedule, &choices)?;
     let steps = steps::steps(&shared.stage, &tensor);
     let k_tail = tiling::has_k_tail(&tilings, choices.k_block);
     let maps = choices.maps();
     let rows = table::rows(&schedule, &token_tiles, &tilings);
     let offsets = maps.offsets(&tilings);
-    let (constants, table) =
-        constants::constants(&rows, &offsets, &choices, &shared, &tensor, k_tail);
-    let parameters = parameters::layout(&tilings, &maps);
+    let (constants, table) = constants::constants(
+        &rows, &offsets, &choices, &shared, &tensor, &workspace, k_tail,
+    );
+    let parameters = parameters::layout(&tilings, &maps, workspace.bytes);
     let launch = LaunchShape {
         grid: [schedule.ctas.len() as u32 * choices.side_by_side(), 1, 1],
         block: [THREADS, 1, 1],
@@ -136,6 +158,7 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
             shared,
             tensor,
             steps,
+            workspace,
             constants,
         }),
     })
@@ -163,7 +186,9 @@ fn cost(tile: Tile, tilings: &[GroupTiling], token_tiles: &[TokenTile]) -> u64 {
     let token_tile = &token_tiles[tile.token_tile];
     let rows = u64::from(WEIGHT_ROWS + token_tile.rows);
     let scale_rows = u64::from(SCALE_ROWS * (1 + token_tile.slabs));
-    u64::from(tilings[token_tile.tiling].k) * (8 * rows + scale_rows) / 16
+    let tiling = &tilings[token_tile.tiling];
+    let whole = u64::from(tiling.k) * (8 * rows + scale_rows) / 16;
+    whole * u64::from(tile.part.k_blocks) / u64::from(tiling.k_blocks)
 }
 
 impl Kernel {

@@ -59,6 +59,8 @@ pub struct SharedMap {
     pub accumulator_empty: u32,
     /// A barrier between the CTAs of a cluster: the other CTA of a pair has its tensor memory.
     pub peer_ready: u32,
+    /// Barrier that the CTAs of a cluster complete: the parts of the sums that this one makes are here.
+    pub parts_here: u32,
     /// Where `tcgen05.alloc` writes the address of tensor memory.
     pub tensor_slot: u32,
     /// Dynamic shared memory in all.
@@ -97,7 +99,8 @@ pub fn map(
     let accumulator_full = empty + stages * BARRIER_BYTES;
     let accumulator_empty = accumulator_full + choices.accumulators * BARRIER_BYTES;
     let peer_ready = accumulator_empty + choices.accumulators * BARRIER_BYTES;
-    let tensor_slot = peer_ready + u32::from(choices.pair) * BARRIER_BYTES;
+    let parts_here = peer_ready + u32::from(choices.pair) * BARRIER_BYTES;
+    let tensor_slot = parts_here + u32::from(choices.splits_in_cluster()) * BARRIER_BYTES;
     let bytes = tensor_slot + 16;
     Ok(SharedMap {
         stage,
@@ -110,6 +113,7 @@ pub fn map(
         accumulator_full,
         accumulator_empty,
         peer_ready,
+        parts_here,
         tensor_slot,
         bytes,
     })

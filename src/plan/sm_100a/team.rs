@@ -23,7 +23,11 @@ impl Choices {
 
     /// CTAs of a cluster.
     pub fn cluster(&self) -> u32 {
-        self.side_by_side()
+        if self.splits_in_cluster() {
+            self.split_k
+        } else {
+            self.side_by_side()
+        }
     }
 
     /// CTAs that one MMA runs on.
@@ -31,17 +35,27 @@ impl Choices {
         if self.pair { 2 } else { 1 }
     }
 
+    /// MMA warps that must be through before an accumulator may be read: where parts are exchanged in the rings' place, all
+    /// of the cluster.
+    pub fn mmas_of_a_sum(&self) -> u32 {
+        if self.splits_in_cluster() {
+            self.split_k
+        } else {
+            1
+        }
+    }
+
     /// MMA warps that must be through with a stage before anyone writes to it.
     pub fn readers_of_a_stage(&self) -> u32 {
         self.side_by_side() / self.mma_ctas()
     }
 
-    /// Token rows that a stage of a CTA must have room for: what its MMAs read, and what boxes bring. CTAs side by side
-    /// fetch whole boxes of half the group's width.
+    /// Token rows that a stage of a CTA must have room for: what its MMAs read, and what boxes bring.
     pub fn stage_rows(&self, tiling: &GroupTiling, token_tile: &TokenTile) -> u32 {
-        match self.side_by_side() {
-            1 => token_tile.width,
-            _ => tiling.width / self.mma_ctas(),
+        if self.maps().exact_rows {
+            token_tile.width
+        } else {
+            tiling.width / self.mma_ctas()
         }
     }
 
@@ -55,7 +69,8 @@ impl Choices {
     pub fn maps(&self) -> Maps {
         if self.side_by_side() == 1 {
             return Maps {
-                exact_rows: true,
+                // A part is stored by eights of tokens, so all of them must be there.
+                exact_rows: !self.splits_in_workspace(),
                 ..Maps::of_operands(self.k_block)
             };
         }
@@ -75,6 +90,8 @@ impl Choices {
     /// Who works together, in words; empty where every CTA works alone.
     pub(super) fn together(&self) -> &'static str {
         match (self.pair, self.multicast) {
+            _ if self.splits_in_cluster() => ", clusters that share sums",
+            _ if self.splits_in_workspace() => ", sums shared in a workspace",
             (false, false) => "",
             (true, false) => ", CTAs in pairs",
             (false, true) => ", two CTAs side by side that multicast tokens",

@@ -108,7 +108,7 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     let offsets = maps.offsets(&tilings);
     let rows = table::rows(&schedule, &token_tiles, &tilings);
     let (constants, table) = constants::constants(&rows, &offsets, &shared.stage, k_tail);
-    let parameters = parameters::layout(&tilings, &maps);
+    let parameters = parameters::layout(&tilings, &maps, 0);
     let launch = LaunchShape {
         grid: [schedule.ctas.len() as u32, 1, 1],
         block: [THREADS, 1, 1],
