@@ -115,6 +115,19 @@ fn the_contest_sets_with_the_ctypes_host() {
     assert_eq!(out, "hosts: _ctypes_host.<locals>.launch\n");
 }
 
+/// A problem of the leaderboard whose operands have several tensor maps, of several element types.
+#[test]
+fn a_leaderboard_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("submission.py");
+    let shapes = ShapeFile::read(here("shapes/leaderboard.toml")).unwrap();
+    let text = export::submission("sm_100a", &kernels(&shapes.sets), &Options::default()).unwrap();
+    fs::write(&path, text).unwrap();
+    compute(&path, &[shapes.get("P4").unwrap().clone()], &[]);
+    let null = [("PTXEMU_NULL", Path::new("1"))];
+    python("loads.py", &[path.to_str().unwrap()], &null);
+}
+
 /// The C++ host, compiled against a header that stands in for torch's.
 #[test]
 fn the_cpp_host() {

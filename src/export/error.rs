@@ -27,6 +27,13 @@ pub enum ExportError {
         /// The set's name.
         set: String,
     },
+    /// A tensor map has elements of a type that submissions do not know.
+    Element {
+        /// The set's name.
+        set: String,
+        /// The type.
+        element: String,
+    },
     /// No encoding of a kernel is without the letters that the contest refuses.
     Blob {
         /// The set's name.
@@ -65,6 +72,11 @@ impl fmt::Display for ExportError {
                 f,
                 "set `{set}`: it has no machine code, because no ptxas was found; run scripts/fetch-tools or set \
                  NVFP4GEN_PTXAS, or export without --cubin"
+            ),
+            Self::Element { set, element } => write!(
+                f,
+                "set `{set}`: its tensor maps have elements of the type {element}, which submissions do not know; use the \
+                 package or the library"
             ),
             Self::Blob { set } => write!(
                 f,

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
-use crate::artifact::{Kernel, KernelEntry, Location, Sizes};
+use crate::artifact::{Kernel, KernelEntry, Location, PointerSlot, Sizes, TensorMapSlot};
 
 pub use error::ExportError;
 
@@ -66,7 +66,7 @@ struct Embedded {
 ///
 /// # Errors
 /// [`ExportError::Empty`], [`ExportError::SameSizes`], [`ExportError::Table`], [`ExportError::NotProgrammatic`],
-/// [`ExportError::NoCubin`] for kernels that cannot be in such a file; [`ExportError::Forbidden`] if the file would be
+/// [`ExportError::NoCubin`], [`ExportError::Element`] for kernels that cannot be in such a file; [`ExportError::Forbidden`] if the file would be
 /// refused by the contest; [`ExportError::Template`].
 pub fn submission(
     target: &str,
@@ -147,7 +147,7 @@ fn embed(kernel: &Kernel, options: &Options) -> Result<Embedded, ExportError> {
         programmatic: python::boolean(options.programmatic),
         bytes: entry.parameters.bytes,
         workspace: workspace(entry),
-        maps: maps(entry),
+        maps: maps(entry)?,
         pointers: pointers(entry),
         images: images(kernel, options.cubin)?,
     })
@@ -167,25 +167,30 @@ fn sizes(sizes: &Sizes) -> String {
     python::tuple(groups.map(|((m, n), k)| python::tuple([m, n, k])))
 }
 
-fn maps(entry: &KernelEntry) -> Vec<String> {
-    let map = |slot: &crate::artifact::TensorMapSlot| {
-        python::tuple([
+fn maps(entry: &KernelEntry) -> Result<Vec<String>, ExportError> {
+    let map = |slot: &TensorMapSlot| {
+        let unknown = || ExportError::Element {
+            set: entry.name.clone(),
+            element: slot.element.clone(),
+        };
+        let element = python::element(&slot.element).ok_or_else(unknown)?;
+        Ok(python::tuple([
             slot.offset.to_string(),
             slot.group.to_string(),
             python::operand(slot.operand).to_string(),
-            python::string(&slot.element),
+            element.to_string(),
             python::tuple(&slot.dims),
             python::tuple(&slot.strides),
             python::tuple(&slot.tile),
             slot.swizzle.to_string(),
             slot.l2_promotion.to_string(),
-        ])
+        ]))
     };
     entry.parameters.tensor_maps.iter().map(map).collect()
 }
 
 fn pointers(entry: &KernelEntry) -> Vec<String> {
-    let pointer = |slot: &crate::artifact::PointerSlot| {
+    let pointer = |slot: &PointerSlot| {
         python::tuple([slot.offset, slot.group, python::operand(slot.operand)])
     };
     entry.parameters.pointers.iter().map(pointer).collect()

@@ -44,6 +44,21 @@ pub fn operand(operand: Operand) -> u32 {
     }
 }
 
+/// The `CUtensorMapDataType` of a manifest's element type.
+pub fn element(name: &str) -> Option<u32> {
+    let number = match name {
+        "u8" => 0,
+        "u16" => 1,
+        "u32" => 2,
+        "u64" => 4,
+        "f16" => 6,
+        "f32" => 7,
+        "bf16" => 9,
+        _ => return None,
+    };
+    Some(number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

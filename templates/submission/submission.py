@@ -37,7 +37,8 @@ CHECK_EVERY_CALL = False
 OPERANDS = ("A", "B", "SFA", "SFB", "C")
 
 # One for each set. `sizes`: M, N, K of each group. `maps` and `pointers`: where an address goes in the parameter block,
-# its group, its operand; `workspace`: bytes, and where its address goes; a map has dims, strides, box, swizzle and L2 promotion besides. `images`: what the driver
+# its group, its operand; `workspace`: bytes, and where its address goes; a map has element type (of CUtensorMapDataType), dims, strides, box, swizzle
+# and L2 promotion besides. `images`: what the driver
 # loads, the first that it takes; zlib, then base64.
 KERNELS = (
 //%- for kernel in kernels %//
@@ -384,7 +385,7 @@ class _Driver:
             self.call(
                 "cuTensorMapEncodeTiled",
                 map_,
-                {"u8": 0, "u16": 1, "u32": 2, "f16": 6, "f32": 7, "bf16": 9}[element],
+                element,
                 rank,
                 ctypes.c_void_p(address),
                 (ctypes.c_uint64 * rank)(*dims),
