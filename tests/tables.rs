@@ -63,7 +63,7 @@ fn what_fits_the_parameters_is_preferred() {
 /// Where pairs save more than a table costs, they are taken with the table.
 #[test]
 fn a_table_is_taken_where_it_pays() {
-    let set = uniform("prefill", &[1024; 64], 2048, 1024);
+    let set = uniform("prefill", &[384; 64], 2048, 4096);
     let choice = choose::choose(&set, SM_100A).unwrap();
     assert_eq!(location(&choice.plan), Location::Device);
     for width in [256, 192, 128, 96] {
