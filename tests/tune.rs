@@ -182,7 +182,14 @@ fn errors_come_before_any_work_and_say_what_to_do() {
         "does not run kernels for sm_90a; it takes --target sm_100a",
     );
     fails("", &[("PTXEMU_DEVICES", "0")], "finds no GPU");
-    fails("", &[("LD_LIBRARY_PATH", "")], "there is no NVIDIA driver");
+    // A driver that is none, for machines that have one elsewhere.
+    let nothing = desk.path("nothing");
+    fs::create_dir(&nothing).unwrap();
+    for name in ["libcuda.so", "libcuda.so.1"] {
+        fs::write(nothing.join(name), "").unwrap();
+    }
+    let nothing = [("LD_LIBRARY_PATH", nothing.to_str().unwrap())];
+    fails("", &nothing, "there is no NVIDIA driver");
     fails("--gpu 7", &[], "7");
     fails("--set P9", &[], "no set is called `P9`");
     let mode = |mode| {
