@@ -12,7 +12,8 @@ pub fn today() -> (u16, u8, u8) {
 
 /// The date so many days after the first of January 1970, in the Gregorian calendar.
 fn date(mut days: u64) -> (u16, u8, u8) {
-    let is_leap = |year: u16| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let each = |year: u16, step| year.is_multiple_of(step);
+    let is_leap = |year| each(year, 4) && (!each(year, 100) || each(year, 400));
     let mut year = 1970;
     loop {
         let length = if is_leap(year) { 366 } else { 365 };

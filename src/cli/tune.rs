@@ -10,7 +10,7 @@ use nvfp4gen::emit;
 use nvfp4gen::model::{Workload, price};
 use nvfp4gen::plan::{Plan, Target};
 use nvfp4gen::problem::{Found, Pins, Set, entries, pinned_text};
-use nvfp4gen::runtime::bench::{Contest, Options, Timed};
+use nvfp4gen::runtime::bench::{Contest, Options};
 use nvfp4gen::runtime::{Device, Library};
 
 use super::bench::chosen;
@@ -18,7 +18,7 @@ use super::date::today;
 use super::failure::Failure;
 use super::progress::Progress;
 use super::shape_text::{Destination, ShapeText};
-use super::tuned;
+use super::tuned::{Outcome, Report, Tried, Tuned};
 use super::verify_gpu::target_of;
 
 const EXAMPLES: &str = "\
@@ -74,35 +74,6 @@ pub struct TuneArgs {
     json: bool,
 }
 
-/// A plan that was tried.
-pub(super) struct Tried {
-    pub plan: Plan,
-    pub predicted_us: f64,
-    /// The file pins it already.
-    pub pinned: bool,
-    pub outcome: Outcome,
-}
-
-/// What came of it.
-pub(super) enum Outcome {
-    /// It is right. Its time, where there is a GPU.
-    Right(Option<Timed>),
-    /// It computed something wrong.
-    Wrong,
-    /// It could not be run.
-    Failed(String),
-}
-
-/// A set whose plans were tried.
-pub(super) struct Tuned {
-    pub set: Set,
-    pub tried: Vec<Tried>,
-    /// The index of the best, if any is right.
-    pub winner: Option<usize>,
-    /// It has an entry that was measured, which no price replaces.
-    pub keeps: bool,
-}
-
 /// How it is measured.
 struct Course<'a> {
     args: &'a TuneArgs,
@@ -131,7 +102,7 @@ pub fn tune(args: &TuneArgs) -> Result<(), Failure> {
     if let Some(destination) = &destination {
         destination.replace(&file.text, &new)?;
     }
-    let report = tuned::Report {
+    let report = Report {
         file: &args.file,
         device: &course.device,
         target: course.target,
@@ -207,12 +178,12 @@ impl<'a> Course<'a> {
     fn candidates(&self, set: &Set) -> Result<Vec<Tried>, choose::NoPlan> {
         let pinned = choose::pinned(set, self.target, &self.pins).map_err(choose::NoPlan::Pin)?;
         let mut plans = choose::cheapest(set, self.target, self.args.top.into())?;
-        if let Some((plan, _)) = &pinned {
-            if !plans.iter().any(|(other, _)| other.kernel == plan.kernel) {
-                let machine = choose::machine(&self.target);
-                let price = price(&Workload::from(plan), &machine);
-                plans.push((plan.clone(), price));
-            }
+        if let Some((plan, _)) = &pinned
+            && !plans.iter().any(|(other, _)| other.kernel == plan.kernel)
+        {
+            let machine = choose::machine(&self.target);
+            let price = price(&Workload::from(plan), &machine);
+            plans.push((plan.clone(), price));
         }
         let is_pinned = |plan: &Plan| {
             pinned
@@ -282,16 +253,6 @@ fn winner(tried: &[Tried]) -> Option<usize> {
     let times = times.filter_map(|(index, tried)| Some((index, tried.us()?)));
     let best = times.min_by(|(_, a), (_, b)| a.total_cmp(b));
     best.map(|(index, _)| index)
-}
-
-impl Tried {
-    /// What counts: the measured time, or the price where nothing can be measured. None if it is not right.
-    pub fn us(&self) -> Option<f64> {
-        match &self.outcome {
-            Outcome::Right(timed) => Some(timed.map_or(self.predicted_us, |timed| timed.us)),
-            Outcome::Wrong | Outcome::Failed(_) => None,
-        }
-    }
 }
 
 /// The new text, read as any command reads it, gives the plans that won.

@@ -3,12 +3,52 @@
 use std::path::Path;
 
 use nvfp4gen::choose::Choices;
-use nvfp4gen::plan::Target;
+use nvfp4gen::plan::{Plan, Target};
+use nvfp4gen::problem::Set;
 use nvfp4gen::runtime::Device;
+use nvfp4gen::runtime::bench::Timed;
 use serde_json::{Value, json};
 
 use super::table::Table;
-use super::tune::{Outcome, Tried, Tuned};
+
+/// A plan that was tried.
+pub struct Tried {
+    pub plan: Plan,
+    pub predicted_us: f64,
+    /// The file pins it already.
+    pub pinned: bool,
+    pub outcome: Outcome,
+}
+
+/// What came of it.
+pub enum Outcome {
+    /// It is right. Its time, where there is a GPU.
+    Right(Option<Timed>),
+    /// It computed something wrong.
+    Wrong,
+    /// It could not be run.
+    Failed(String),
+}
+
+/// A set whose plans were tried.
+pub struct Tuned {
+    pub set: Set,
+    pub tried: Vec<Tried>,
+    /// The index of the best, if any is right.
+    pub winner: Option<usize>,
+    /// It has an entry that was measured, which no price replaces.
+    pub keeps: bool,
+}
+
+impl Tried {
+    /// What counts: the measured time, or the price where nothing can be measured. None if it is not right.
+    pub fn us(&self) -> Option<f64> {
+        match &self.outcome {
+            Outcome::Right(timed) => Some(timed.map_or(self.predicted_us, |timed| timed.us)),
+            Outcome::Wrong | Outcome::Failed(_) => None,
+        }
+    }
+}
 
 /// Everything that is said at the end.
 pub struct Report<'a> {

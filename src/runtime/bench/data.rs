@@ -70,8 +70,8 @@ impl DataSet {
 
     /// Fills every output with NaN, in the stream's order: what is then right was computed since.
     pub fn clear(&self, stream: &Stream) -> Result<(), Error> {
-        let outputs = self.buffers.iter().map(|[.., c]| c);
-        outputs.map(|c| c.fill(stream, 0xFF)).collect()
+        let mut outputs = self.buffers.iter().map(|[.., c]| c);
+        outputs.try_for_each(|c| c.fill(stream, 0xFF))
     }
 
     /// Holds every output to the exact reference; `summation` is how the kernel adds up.
