@@ -145,6 +145,15 @@ pub fn choose_pinned(set: &Set, target: Target, pins: &Pins) -> Result<Choice, N
     }
 }
 
+/// The cheapest plans with their prices, cheapest first: what is worth measuring. Plans that cost the same to the
+/// nanosecond are all there, for they may differ in what is not priced.
+///
+/// # Errors
+/// As [`choose`].
+pub fn cheapest(set: &Set, target: Target, count: usize) -> Result<Vec<(Plan, Price)>, NoPlan> {
+    rank::cheapest(set, target, count)
+}
+
 /// The best plan, and nothing else.
 ///
 /// # Errors

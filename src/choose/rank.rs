@@ -38,14 +38,26 @@ struct Search<'a> {
 
 /// Enumerates, prices, and picks.
 pub(super) fn search(set: &Set, target: Target) -> Result<Choice, NoPlan> {
-    let mut search = Search::new(set, target);
-    search.add(shapes(set, &target));
-    search.price_apart(KEPT);
-    let best = search.worth_refining();
-    search.add(best.iter().flat_map(neighbours).collect());
-    search.price_apart(0);
-    search.price_finalists();
-    search.choice()
+    Search::finished(set, target, 1).choice()
+}
+
+/// The cheapest plans, cheapest first, those that cost the same included.
+pub(super) fn cheapest(
+    set: &Set,
+    target: Target,
+    count: usize,
+) -> Result<Vec<(Plan, Price)>, NoPlan> {
+    let search = Search::finished(set, target, count);
+    let order = search.ranked();
+    if order.is_empty() {
+        return search.choice().map(|_| Vec::new());
+    }
+    let of = |index: usize| {
+        let candidate = &search.candidates[index];
+        let price = candidate.price.clone()?;
+        Some((candidate.plan.clone(), price))
+    };
+    Ok(order.into_iter().take(count).filter_map(of).collect())
 }
 
 /// A pinned plan among what the search finds.
@@ -73,6 +85,19 @@ pub(super) fn around(plan: Plan, measured: Measured) -> Result<Choice, NoPlan> {
 }
 
 impl Search<'_> {
+    /// The whole search, with the prices of at least so many finalists.
+    fn finished(set: &Set, target: Target, at_least: usize) -> Search<'_> {
+        let mut search = Search::new(set, target);
+        search.add(shapes(set, &target));
+        search.price_apart(KEPT);
+        let best = search.worth_refining();
+        search.add(best.iter().flat_map(neighbours).collect());
+        search.price_apart(0);
+        let most = FINALISTS.min(search.events_left_for_finalists());
+        search.price_finalists(most.max(at_least));
+        search
+    }
+
     fn new(set: &Set, target: Target) -> Search<'_> {
         Search {
             set,
@@ -136,8 +161,7 @@ impl Search<'_> {
     }
 
     /// Prices the best as they are launched.
-    fn price_finalists(&mut self) {
-        let most = FINALISTS.min(self.events_left_for_finalists());
+    fn price_finalists(&mut self, most: usize) {
         let finalists = self.finalists(most);
         let (machine, candidates) = (&self.machine, &self.candidates);
         let priced: Vec<_> = finalists

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod date;
 mod doctor;
 mod export;
 mod failure;
@@ -14,8 +15,11 @@ mod quantize;
 mod request;
 mod run;
 mod schedule;
+mod shape_text;
 mod table;
 mod tensors;
+mod tune;
+mod tuned;
 mod verdicts;
 mod verify;
 mod verify_gpu;
@@ -71,6 +75,7 @@ enum Command {
     Quantize(quantize::QuantizeArgs),
     Bench(bench::BenchArgs),
     Profile(profile::ProfileArgs),
+    Tune(tune::TuneArgs),
     Doctor(doctor::DoctorArgs),
 }
 
@@ -85,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Quantize(args) => quantize::quantize(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Profile(args) => profile::profile(&args),
+        Command::Tune(args) => tune::tune(&args),
         Command::Doctor(args) => doctor::doctor(&args),
     };
     match done {

@@ -75,7 +75,8 @@ pub fn run(args: &VerifyArgs, ordinal: u32, sets: &[Set]) -> Result<(), Failure>
     }
 }
 
-fn target_of(device: &Device) -> Result<Target, Failure> {
+/// The target whose kernels the device runs.
+pub(super) fn target_of(device: &Device) -> Result<Target, Failure> {
     let known = TARGETS.into_iter().find(|target| device.runs(target.name));
     known.ok_or_else(|| {
         let (major, minor) = device.properties().capability;

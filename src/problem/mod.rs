@@ -9,6 +9,7 @@ mod diagnostics;
 mod fields;
 mod key;
 pub mod limits;
+mod pinning;
 mod reader;
 mod set;
 mod shape_file;
@@ -17,6 +18,7 @@ mod words;
 
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use key::MAX_KEY_LEN;
+pub use pinning::{Found, PinningError, entries, pinned_text};
 pub use set::{Group, OutputType, Set, Weights};
 pub use shape_file::{ProblemError, ShapeFile};
 pub use tuning::{Pin, Pins, Setting};

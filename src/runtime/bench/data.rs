@@ -68,6 +68,12 @@ impl DataSet {
         Ok(bytes)
     }
 
+    /// Fills every output with NaN, in the stream's order: what is then right was computed since.
+    pub fn clear(&self, stream: &Stream) -> Result<(), Error> {
+        let mut outputs = self.buffers.iter().map(|[.., c]| c);
+        outputs.try_for_each(|c| c.fill(stream, 0xFF))
+    }
+
     /// Holds every output to the exact reference; `summation` is how the kernel adds up.
     pub fn is_right(&self, stream: &Stream, summation: Summation) -> Result<bool, Error> {
         for (index, group) in self.set.groups.iter().enumerate() {

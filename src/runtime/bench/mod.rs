@@ -9,6 +9,7 @@
 //! Each is measured with launches and with replays of graphs, and with programmatic dependent launch where the kernel is
 //! made for it. Every output is held to the exact reference afterwards, on the data that was timed.
 
+mod contest;
 mod data;
 mod once;
 mod profile;
@@ -17,6 +18,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+pub use contest::{Contest, Timed};
 pub use data::Bandwidth;
 pub use once::compute;
 pub use profile::{Profile, profile};
@@ -100,13 +102,13 @@ pub fn bench(
     options: Options,
     copy: Option<Bandwidth>,
 ) -> Result<Report, Error> {
-    let bench = Bench::new(kernel, set, options)?;
+    let bench = Bench::new(kernel.device(), set, options)?;
     let mut rows = Vec::new();
     for programmatic in [false, true] {
         if programmatic && !kernel.is_programmatic() {
             continue;
         }
-        let mut calls = Calls::new(&bench, programmatic)?;
+        let mut calls = Calls::new(&bench, kernel, programmatic)?;
         for graph in [false, true] {
             for protocol in [Protocol::Contest, Protocol::Hot, Protocol::Cold] {
                 let times = bench.measure(protocol, |index| calls.call(&bench, index, graph))?;
@@ -154,8 +156,7 @@ fn percent(least: Option<f64>, took: f64) -> Option<f64> {
 }
 
 /// Everything that is needed for a call, made beforehand.
-struct Bench<'a> {
-    kernel: &'a Kernel,
+struct Bench {
     stream: Stream,
     data: Vec<DataSet>,
     flush: Flush,
@@ -164,16 +165,14 @@ struct Bench<'a> {
     repeats: usize,
 }
 
-impl<'a> Bench<'a> {
-    fn new(kernel: &'a Kernel, set: &Set, options: Options) -> Result<Self, Error> {
-        let device = kernel.device();
+impl Bench {
+    fn new(device: &Device, set: &Set, options: Options) -> Result<Self, Error> {
         let stream = Stream::new(device)?;
         let seeds = (0..options.data_sets.max(1) as u64).map(|i| options.seed.wrapping_add(i));
         let data: Result<_, Error> = seeds
             .map(|seed| DataSet::new(device, &stream, set, seed))
             .collect();
         Ok(Bench {
-            kernel,
             data: data?,
             flush: Flush::new(device)?,
             start: Event::new(device)?,
@@ -222,8 +221,8 @@ struct Calls {
 }
 
 impl Calls {
-    fn new(bench: &Bench<'_>, programmatic: bool) -> Result<Self, Error> {
-        let mut launch = bench.kernel.prepare();
+    fn new(bench: &Bench, kernel: &Kernel, programmatic: bool) -> Result<Self, Error> {
+        let mut launch = kernel.prepare();
         launch.set_programmatic(programmatic)?;
         let mut graphs = Vec::new();
         for data in &bench.data {
@@ -233,7 +232,7 @@ impl Calls {
         Ok(Calls { launch, graphs })
     }
 
-    fn call(&mut self, bench: &Bench<'_>, index: usize, graph: bool) -> Result<(), Error> {
+    fn call(&mut self, bench: &Bench, index: usize, graph: bool) -> Result<(), Error> {
         if graph {
             self.graphs[index].replay(&bench.stream)
         } else {
