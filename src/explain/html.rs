@@ -3,6 +3,7 @@
 use super::draw::{Picture, bars, maps, schedule};
 use super::figures::{change, count, operand};
 use super::memories::{Holds, MemoryMap};
+use super::roofline::Kind;
 use super::sensitivity::{Move, Moves};
 use super::timeline::Doing;
 use super::{GroupFacts, Report};
@@ -23,11 +24,13 @@ struct Sheet<'a> {
     rivals: Vec<Vec<String>>,
     roofline: Picture,
     roofline_text: String,
+    times: Vec<Key>,
     parts: Picture,
     predicted: String,
     workers: Option<Picture>,
     last_worker: Option<Picture>,
     timeline_text: String,
+    left_out: String,
     activities: Vec<Key>,
     memories: Vec<Memory<'a>>,
     constants: Vec<Vec<String>>,
@@ -70,11 +73,13 @@ fn sheet(report: &Report) -> Sheet<'_> {
         rivals: rivals(report),
         roofline: bars::roofline(&report.roofline),
         roofline_text: report.roofline.summary(),
+        times: times(report),
         parts: bars::parts(&report.time),
         predicted: format!("{:.2}", report.time.predicted_us),
         workers: last.map(|_| schedule::workers(timeline)),
         last_worker: last.map(|lane| schedule::worker(timeline, lane)),
         timeline_text: timeline.summary(),
+        left_out: left_out(report),
         activities: Doing::ALL.map(activity).to_vec(),
         memories: report.memories.iter().map(memory).collect(),
         constants: report.sensitivity.constants.iter().map(constant).collect(),
@@ -82,6 +87,30 @@ fn sheet(report: &Report) -> Sheet<'_> {
             .map(|index| slots(report, index))
             .collect(),
         block: block(report),
+    }
+}
+
+/// The kinds of times that there are.
+fn times(report: &Report) -> Vec<Key> {
+    let mut kinds: Vec<Kind> = report.roofline.bars.iter().map(|b| b.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let key = |kind: Kind| Key {
+        class: bars::class(kind),
+        name: kind.name(),
+    };
+    kinds.into_iter().map(key).collect()
+}
+
+/// What the picture of the workers does not show.
+fn left_out(report: &Report) -> String {
+    let rows = match schedule::stride(&report.timeline) {
+        1 => "Each row is a worker.".to_owned(),
+        stride => format!("A row for one of {stride} workers."),
+    };
+    match report.timeline.left_out() {
+        None => rows,
+        Some(left_out) => format!("{rows} {left_out}"),
     }
 }
 

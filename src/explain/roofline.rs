@@ -45,7 +45,7 @@ pub struct Bar {
 }
 
 /// What a time is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// No kernel can beat it.
@@ -58,6 +58,19 @@ pub enum Kind {
     PricedPublished,
     /// A published time: its author's claim.
     Published,
+}
+
+impl Kind {
+    /// For legends.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Bound => "bounds for any kernel",
+            Kind::Limit => "limits of this plan, modelled",
+            Kind::Predicted => "predicted",
+            Kind::PricedPublished => "published kernel, priced by the model",
+            Kind::Published => "published",
+        }
+    }
 }
 
 pub(super) fn roofline(plan: &Plan, ours: &Price, machine: &Machine) -> Roofline {

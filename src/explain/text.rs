@@ -135,7 +135,7 @@ fn timeline(f: &mut Formatter<'_>, timeline: &Timeline) -> fmt::Result {
     if timeline.lanes.is_empty() {
         return writeln!(f, "Nothing runs.");
     }
-    let (from, to) = (timeline.from_us, timeline.end_us);
+    let (from, to) = (timeline.shown_from(), timeline.end_us);
     let step = (to - from) / AXIS as f64;
     let rows = timeline.lanes.len().min(LANES);
     for row in 0..rows {
@@ -153,8 +153,11 @@ fn timeline(f: &mut Formatter<'_>, timeline: &Timeline) -> fmt::Result {
     writeln!(f, "        {axis}{:>1$.2} us", to, AXIS - axis.len() - 3)?;
     writeln!(
         f,
-        "p set-up, - loads in flight, # MMA, e epilogue, blank idle; 0 is the end of the launch before"
+        "p set-up, waiting, - loads in flight, # MMA, e epilogue, blank idle; 0 is the end of the launch before"
     )?;
+    if let Some(left_out) = timeline.left_out() {
+        paragraph(f, "", &left_out)?;
+    }
     paragraph(f, "", &timeline.summary())
 }
 

@@ -91,7 +91,7 @@ impl Doing {
     /// For legends.
     pub fn name(self) -> &'static str {
         match self {
-            Doing::Prologue => "set-up",
+            Doing::Prologue => "set-up, waiting",
             Doing::Load => "loads in flight",
             Doing::Mma => "MMA",
             Doing::Epilogue => "epilogue",
@@ -155,14 +155,37 @@ fn lane(modelled: &Modelled, tiles: u32, sms_per_worker: u32) -> Lane {
     }
 }
 
+/// What pictures show of the time before the end of the previous launch, relative to the time after it. Workers on SMs
+/// without other work start much earlier, and wait.
+const BEFORE: f64 = 0.25;
+
 impl Timeline {
+    /// Where pictures start.
+    pub fn shown_from(&self) -> f64 {
+        self.from_us.max(-BEFORE * self.end_us).min(0.0)
+    }
+
+    /// What pictures leave out, if they do.
+    pub fn left_out(&self) -> Option<String> {
+        let start = self.shown_from();
+        let early = self.lanes.iter().filter(|l| l.start_us < start).count();
+        (early > 0).then(|| {
+            format!(
+                "{early} of the {} workers start before the picture does, the first at {:.1} us, on SMs that have no other work.",
+                self.lanes.len(),
+                self.from_us
+            )
+        })
+    }
+
     /// The picture in words.
     pub fn summary(&self) -> String {
         let shares = &self.shares;
         let percent = |share: f64| format!("{:.0} %", 100.0 * share);
         format!(
             "{} of {} SMs have work. Of all SM time from one launch to the next, tensor cores multiply in {}, only the \
-             epilogue runs in {}, loads are in flight and nothing else is done in {}, set-up takes {}, and {} is idle.",
+             epilogue runs in {}, loads are in flight and nothing else is done in {}, set-up and waiting for the launch before \
+             take {}, and {} is idle.",
             self.busy_sms,
             self.sms,
             percent(shares.mma),

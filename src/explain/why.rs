@@ -162,7 +162,7 @@ fn text(choice: &Choice) -> String {
 impl Rival {
     /// What differs, in words.
     pub fn differs(&self) -> String {
-        let words = |d: &Difference| format!("{} {} not {}", d.name, d.other, d.chosen);
+        let words = |d: &Difference| format!("{} {} instead of {}", d.name, d.other, d.chosen);
         let words: Vec<String> = self.differences.iter().map(words).collect();
         words.join(", ")
     }

@@ -42,7 +42,7 @@ fn problem(plan: &Plan) -> String {
         Weights::Dynamic => "weights may be written by the launch before",
     };
     format!(
-        "{} of {} in all: M {}, N {}, K {}. {}, at least {} of memory traffic; C is {}; {weights}.",
+        "{} with {} in all: M {}, N {}, K {}. {}, at least {} of memory traffic; C is {}; {weights}.",
         several(groups, "group"),
         several(tokens, "token"),
         of(|g| g.m),

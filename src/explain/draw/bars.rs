@@ -42,15 +42,18 @@ pub fn roofline(roofline: &Roofline) -> Picture {
     picture
 }
 
+/// An interval, with a rim that sets it off from the bar.
 fn whisker(picture: &mut Picture, from: f64, to: f64, y: f64) {
-    picture.line("whisker", (from, y), (to, y));
-    for x in [from, to] {
-        picture.line("whisker", (x, y - 5.0), (x, y + 5.0));
+    for class in ["halo", "whisker"] {
+        picture.line(class, (from, y), (to, y));
+        for x in [from, to] {
+            picture.line(class, (x, y - 5.0), (x, y + 5.0));
+        }
     }
 }
 
 /// The look of a time.
-fn class(kind: Kind) -> &'static str {
+pub fn class(kind: Kind) -> &'static str {
     match kind {
         Kind::Bound => "bound",
         Kind::Limit => "limit",

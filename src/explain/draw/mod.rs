@@ -18,7 +18,9 @@ pub(super) struct Picture {
     pub height: f64,
     /// Rectangles, those of one look together; later ones cover earlier ones.
     pub layers: Vec<Layer>,
-    /// Lines.
+    /// Lines behind the rectangles.
+    pub grid: Vec<Line>,
+    /// Lines before them.
     pub lines: Vec<Line>,
     /// Words.
     pub words: Vec<Word>,
@@ -70,6 +72,7 @@ impl Picture {
             width: WIDTH,
             height: round(height),
             layers: Vec::new(),
+            grid: Vec::new(),
             lines: Vec::new(),
             words: Vec::new(),
         }
@@ -102,12 +105,11 @@ impl Picture {
     }
 
     fn line(&mut self, class: &'static str, from: (f64, f64), to: (f64, f64)) {
-        let round = |(x, y)| (round(x), round(y));
-        self.lines.push(Line {
-            class,
-            from: round(from),
-            to: round(to),
-        });
+        self.lines.push(Line::new(class, from, to));
+    }
+
+    fn grid(&mut self, from: (f64, f64), to: (f64, f64)) {
+        self.grid.push(Line::new("grid", from, to));
     }
 
     fn word(&mut self, class: &'static str, x: f64, y: f64, text: impl Into<String>) {
@@ -117,6 +119,17 @@ impl Picture {
             y: round(y),
             text: text.into(),
         });
+    }
+}
+
+impl Line {
+    fn new(class: &'static str, from: (f64, f64), to: (f64, f64)) -> Self {
+        let round = |(x, y)| (round(x), round(y));
+        Line {
+            class,
+            from: round(from),
+            to: round(to),
+        }
     }
 }
 

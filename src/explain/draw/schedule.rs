@@ -4,20 +4,21 @@ use super::{Picture, Scale, WIDTH};
 use crate::explain::timeline::{Doing, Lane, Timeline};
 
 /// Where time starts and ends.
-const LEFT: f64 = 84.0;
+const LEFT: f64 = 104.0;
 const RIGHT: f64 = WIDTH - 12.0;
 /// Room for the axis.
 const AXIS: f64 = 40.0;
 /// Height that all workers share, if they are many.
-const TALL: f64 = 620.0;
-/// Most rows that are drawn.
-const MOST_LANES: usize = 160;
+const TALL: f64 = 560.0;
+/// Most rows that are drawn: strips of more would be thinner than a point.
+const MOST_LANES: usize = 80;
 /// Gaps that nobody sees.
 const GAP: f64 = 0.4;
 
 /// All workers: three strips each, for loads, MMAs and epilogues.
 pub fn workers(timeline: &Timeline) -> Picture {
-    let shown = timeline.lanes.len().min(MOST_LANES);
+    let stride = stride(timeline);
+    let shown = timeline.lanes.len().div_ceil(stride);
     let pitch = (TALL / shown.max(1) as f64).clamp(3.9, 12.0);
     let bottom = 18.0 + shown as f64 * pitch;
     let label = format!("{} workers over time", timeline.lanes.len());
@@ -26,7 +27,7 @@ pub fn workers(timeline: &Timeline) -> Picture {
     axis(&mut picture, &scale, timeline, bottom);
     let mut labelled = f64::NEG_INFINITY;
     for row in 0..shown {
-        let lane = &timeline.lanes[row * timeline.lanes.len() / shown];
+        let lane = &timeline.lanes[row * stride];
         let y = 18.0 + row as f64 * pitch;
         strips(&mut picture, &scale, lane, y, pitch);
         if y - labelled >= 40.0 {
@@ -42,6 +43,11 @@ pub fn workers(timeline: &Timeline) -> Picture {
     picture
 }
 
+/// Of how many workers one is drawn.
+pub fn stride(timeline: &Timeline) -> usize {
+    timeline.lanes.len().div_ceil(MOST_LANES).max(1)
+}
+
 /// One worker, larger: a row for each thing that it does.
 pub fn worker(timeline: &Timeline, lane: &Lane) -> Picture {
     const PITCH: f64 = 26.0;
@@ -52,6 +58,7 @@ pub fn worker(timeline: &Timeline, lane: &Lane) -> Picture {
     for (row, what) in Doing::ALL.into_iter().enumerate() {
         let y = 18.0 + row as f64 * PITCH;
         let short = match what {
+            Doing::Prologue => "set-up",
             Doing::Load => "loads",
             _ => what.name(),
         };
@@ -69,14 +76,13 @@ fn name(lane: &Lane, timeline: &Timeline) -> String {
 }
 
 fn scale(timeline: &Timeline) -> Scale {
-    let from = timeline.from_us.min(0.0);
-    Scale::new((from, timeline.end_us), (LEFT, RIGHT))
+    Scale::new((timeline.shown_from(), timeline.end_us), (LEFT, RIGHT))
 }
 
 fn axis(picture: &mut Picture, scale: &Scale, timeline: &Timeline, bottom: f64) {
     for tick in scale.ticks(13.0) {
         let x = scale.at(tick);
-        picture.line("grid", (x, 14.0), (x, bottom + 4.0));
+        picture.grid((x, 14.0), (x, bottom + 4.0));
         let text = format!("{}", super::round(tick));
         picture.word("middle", x, bottom + 18.0, text);
     }
@@ -101,7 +107,7 @@ fn axis(picture: &mut Picture, scale: &Scale, timeline: &Timeline, bottom: f64) 
 fn strips(picture: &mut Picture, scale: &Scale, lane: &Lane, y: f64, pitch: f64) {
     let x = (scale.at(lane.start_us), scale.at(lane.end_us));
     let height = pitch - (pitch * 0.2).max(0.6);
-    picture.rect("resident", x, y, height);
+    bar(picture, "resident", x, y, height);
     let strip = height / 3.0;
     spans(picture, scale, lane, Doing::Prologue, y, height);
     spans(picture, scale, lane, Doing::Load, y, strip);
@@ -127,11 +133,18 @@ fn spans(picture: &mut Picture, scale: &Scale, lane: &Lane, what: Doing, y: f64,
         if next.0 - open.1 < GAP {
             open.1 = open.1.max(next.1);
         } else {
-            picture.rect(class(what), open, y, height);
+            bar(picture, class(what), open, y, height);
             open = next;
         }
     }
-    picture.rect(class(what), open, y, height);
+    bar(picture, class(what), open, y, height);
+}
+
+/// A rectangle, or what of it lies after the picture's start.
+fn bar(picture: &mut Picture, class: &'static str, x: (f64, f64), y: f64, height: f64) {
+    if x.1 > LEFT {
+        picture.rect(class, (x.0.max(LEFT), x.1), y, height);
+    }
 }
 
 /// The look of an activity.
