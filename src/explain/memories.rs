@@ -90,7 +90,11 @@ fn region(what: Holds, from: u32, to: u32) -> Region {
     Region { what, from, to }
 }
 
+/// None if there is nothing to compute.
 pub(super) fn maps(plan: &Plan) -> Vec<MemoryMap> {
+    if plan.schedule.tiles.is_empty() {
+        return Vec::new();
+    }
     match &plan.kernel {
         TargetPlan::Sm100a(kernel) => {
             vec![shared(plan, kernel), stage(kernel), tensor(plan, kernel)]

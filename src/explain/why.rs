@@ -30,7 +30,7 @@ pub struct Pinned {
     pub device: String,
     /// When.
     pub date: String,
-    /// Microseconds of a call.
+    /// Microseconds of a call; `device` says so if it is a price of the model.
     pub measured_us: f64,
 }
 
@@ -140,7 +140,7 @@ fn text(choice: &Choice) -> String {
     );
     let chosen = match &choice.pinned {
         Some(measured) => format!(
-            "This plan is pinned in the shape file: {:.2} us measured on {}, {}. It was not chosen by its price, which is \
+            "This plan is pinned in the shape file: {:.2} us on {}, {}. It was not chosen by its price, which is \
              {:.2} us.",
             measured.us, measured.device, measured.date, choice.price.total_us
         ),
