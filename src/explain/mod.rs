@@ -21,6 +21,7 @@ mod words;
 
 use crate::artifact::{LaunchShape, ParameterBlock};
 use crate::choose::{self, Choice, Choices};
+use crate::model::Price;
 use crate::plan::Plan;
 use memories::MemoryMap;
 use roofline::Roofline;
@@ -113,8 +114,8 @@ pub struct Time {
     /// Where they go on the worker that is through last, in order; they sum up to the prediction. The first is negative
     /// where launches overlap.
     pub parts: Vec<Part>,
-    /// What the price takes for granted.
-    pub assumptions: String,
+    /// What the price takes for granted, and how to read the parts.
+    pub text: String,
 }
 
 /// A part of the time.
@@ -148,7 +149,7 @@ pub fn explain(choice: &Choice) -> Report {
         time: Time {
             predicted_us: price.total_us,
             parts: price.parts.named().map(part).to_vec(),
-            assumptions: price.assumptions(),
+            text: time_text(price),
         },
         roofline: roofline::roofline(plan, price, &machine),
         timeline: timeline::timeline(plan, price, &machine),
@@ -156,6 +157,16 @@ pub fn explain(choice: &Choice) -> Report {
         sensitivity: sensitivity::sensitivity(choice, &machine),
         parameters: plan.parameters.clone(),
     }
+}
+
+fn time_text(price: &Price) -> String {
+    let early = if price.parts.launch_us < 0.0 {
+        " A worker may start before the launch before has ended, and wait for it in its prologue: then the launch counts as \
+         negative."
+    } else {
+        ""
+    };
+    format!("Assumed: {}.{early}", price.assumptions())
 }
 
 fn settings(plan: &Plan) -> Vec<Setting> {

@@ -103,7 +103,7 @@ fn time(f: &mut Formatter<'_>, time: &Time, machine: &str) -> fmt::Result {
     for part in &time.parts {
         writeln!(f, "{:>8.2}    {}", part.us, part.name)?;
     }
-    paragraph(f, "", &format!("Assumed: {}.", time.assumptions))
+    paragraph(f, "", &time.text)
 }
 
 fn roofline(f: &mut Formatter<'_>, roofline: &Roofline) -> fmt::Result {
