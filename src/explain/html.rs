@@ -84,6 +84,7 @@ fn sheet(report: &Report) -> Sheet<'_> {
         memories: report.memories.iter().map(memory).collect(),
         constants: report.sensitivity.constants.iter().map(constant).collect(),
         slots: (0..report.groups.len() as u32)
+            .filter(|&index| has_slots(report, index))
             .map(|index| slots(report, index))
             .collect(),
         block: block(report),
@@ -186,6 +187,13 @@ fn constant(moves: &Moves) -> Vec<String> {
         end(&moves.low),
         end(&moves.high),
     ]
+}
+
+/// Whether the block holds anything of a group.
+fn has_slots(report: &Report, group: u32) -> bool {
+    let block = &report.parameters;
+    block.tensor_maps.iter().any(|m| m.group == group)
+        || block.pointers.iter().any(|p| p.group == group)
 }
 
 /// Group, then what the block holds of each operand.

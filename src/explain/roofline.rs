@@ -54,10 +54,10 @@ pub enum Kind {
     Limit,
     /// The model's price of this plan.
     Predicted,
-    /// The model's price of a published kernel.
-    PricedPublished,
     /// A published time: its author's claim.
     Published,
+    /// The model's price of a published kernel.
+    PricedPublished,
 }
 
 impl Kind {
@@ -223,9 +223,14 @@ fn caveats(machine: &Machine, model_error: Option<f64>, has_published: bool) -> 
 impl Roofline {
     /// Bytes and operations in words.
     pub fn summary(&self) -> String {
+        let rest = if self.requested_bytes > self.read_bytes {
+            ": the rest comes from L2"
+        } else {
+            ""
+        };
         format!(
             "{} must cross the memory bus once for {}, {:.0} FLOP a byte. The plan reads {}, stores {}, and its loads ask \
-             for {}: the rest comes from L2. Memory alone, at the model's bandwidth, takes {:.0} % of the predicted time.",
+             for {}{rest}. Memory alone, at the model's bandwidth, takes {:.0} % of the predicted time.",
             figures::bytes(self.bytes),
             figures::flops(self.flops),
             self.flops_per_byte,

@@ -171,7 +171,7 @@ impl Timeline {
         let early = self.lanes.iter().filter(|l| l.start_us < start).count();
         (early > 0).then(|| {
             format!(
-                "{early} of the {} workers start before the picture does, the first at {:.1} us, on SMs that have no other work.",
+                "Workers that start before the picture does: {early} of {}, the first at {:.1} us, on SMs that have no other work.",
                 self.lanes.len(),
                 self.from_us
             )

@@ -59,7 +59,11 @@ fn tiles(plan: &Plan) -> String {
         TargetPlan::Sm100a(kernel) => kernel.choices.tile_rows(),
         TargetPlan::Sm90a(_) => WEIGHT_ROWS,
     };
-    let widths = range(plan.token_tiles.iter().map(|t| t.rows));
+    let widths = plan.token_tiles.iter().map(|t| t.rows);
+    let widths = match widths.clone().max() {
+        Some(1) => "1 token".to_owned(),
+        _ => format!("{} tokens", range(widths)),
+    };
     let outputs: u32 = plan
         .token_tiles
         .iter()
@@ -74,7 +78,7 @@ fn tiles(plan: &Plan) -> String {
         ),
     };
     format!(
-        "The output is cut into {} of {rows} weight rows by {widths} tokens. Weights are on the M side of the tensor core, \
+        "The output is cut into {} of {rows} weight rows by {widths}. Weights are on the M side of the tensor core, \
          tokens on its N side.{split}",
         several(outputs, "tile"),
     )

@@ -32,7 +32,7 @@ pub fn roofline(roofline: &Roofline) -> Picture {
             y + 3.0,
             PITCH - 6.0,
         );
-        if bar.kind == Kind::Predicted && error > 0.0 {
+        if bar.kind == Kind::Predicted && error * bar.us > 0.0 {
             let (low, high) = (bar.us * (1.0 - error), bar.us * (1.0 + error));
             whisker(&mut picture, scale.at(low), scale.at(high), middle);
         }
