@@ -6,7 +6,7 @@ use crate::artifact::Location;
 use crate::model::Price;
 use crate::model::workload::Early;
 use crate::plan::schedule::Order;
-use crate::plan::sm_100a::{CacheHint, Reduction};
+use crate::plan::sm_100a::CacheHint;
 use crate::plan::{Plan, TargetPlan, WEIGHT_ROWS, sm_90a, sm_100a};
 use crate::problem::Weights;
 
@@ -196,7 +196,6 @@ fn split(kernel: &sm_100a::Kernel) -> String {
             choices.split_k
         )
     } else {
-        debug_assert!(choices.reduction == Reduction::Workspace || choices.order == Order::Stream);
         format!(
             "Parts are written to a workspace of {} in device memory; whoever comes last adds them up in the order of K.",
             bytes(u64::from(kernel.workspace.bytes))
