@@ -5,6 +5,7 @@ pub mod assemble;
 pub mod choose;
 pub mod device;
 pub mod emit;
+pub mod explain;
 pub mod export;
 pub mod model;
 pub mod numerics;

@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod date;
 mod doctor;
+mod explain;
 mod export;
 mod failure;
 mod file;
@@ -45,6 +46,7 @@ Examples:
   nvfp4gen verify shapes/contest-tests.toml    # run it on the emulated GPU
   nvfp4gen run shapes/leaderboard.toml --set P3 --input in.safetensors \\
       --output out.safetensors
+  nvfp4gen explain shapes/leaderboard.toml --set P3   # the plan, and why this one
   nvfp4gen list                                # what is in generated/
   nvfp4gen export submission shapes/leaderboard.toml -o submission.py
 
@@ -68,6 +70,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Build(build::BuildArgs),
+    Explain(explain::ExplainArgs),
     Verify(verify::VerifyArgs),
     Run(run::RunArgs),
     List(list::ListArgs),
@@ -83,6 +86,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Build(args) => build::build(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Run(args) => run::run(&args),
         Command::List(args) => list::list(&args),

@@ -10,6 +10,17 @@ use super::outline::{Order, Outline, Sides};
 use super::workload::{Kernel, Reduction, Workload};
 use crate::problem::Group;
 
+/// Published times below this many microseconds stand on a ladder.
+pub const LADDER_BELOW_US: f64 = 17.0;
+/// Its step.
+pub const LADDER_STEP_US: f64 = 2.048;
+/// How many such times the sources have.
+pub const LADDER_TIMES: u32 = 81;
+/// How many of them lie close above a multiple of the step.
+pub const LADDER_TIMES_ON_A_RUNG: u32 = 74;
+/// How close.
+pub const LADDER_RUNG_US: f64 = 0.77;
+
 /// A published time.
 #[derive(Clone, Debug)]
 pub struct Point {
@@ -161,10 +172,12 @@ fn pair(outline: &mut Outline, ctas: u32) {
 
 /// The winner's design on its own problem set, by name; for comparisons.
 pub fn winner() -> Vec<Point> {
-    points()
-        .into_iter()
-        .filter(|p| p.name.starts_with("v6b"))
-        .collect()
+    points().into_iter().filter(is_winner).collect()
+}
+
+/// Whether a point is of the winner's design.
+pub fn is_winner(point: &Point) -> bool {
+    point.name.starts_with("v6b")
 }
 
 /// Single GEMMs with 128 tokens: one tile a CTA, most SMs idle, so memory is not the limit.
