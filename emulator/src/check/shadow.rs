@@ -222,7 +222,9 @@ impl Granule {
             if !exempt && let Some(missing) = access.missing(earlier) {
                 return Err((missing, *earlier));
             }
-            if write && !exempt {
+            // An atomic does not stand for a plain access before it: another atomic could race with that.
+            let stands_for = !access.entry.strong || earlier.strong;
+            if write && !exempt && stands_for {
                 earlier.mask &= !mask;
             } else if exempt && earlier.write == write {
                 covered |= replace(earlier, access, mask);
