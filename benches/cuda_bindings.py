@@ -103,19 +103,28 @@ class Kernel:
 
 def encoder(slot):
     """A function of an address that gives the sixteen words of a tensor map."""
+    elements = {
+        "u8": cuda.CUtensorMapDataType.CU_TENSOR_MAP_DATA_TYPE_UINT8,
+        "u64": cuda.CUtensorMapDataType.CU_TENSOR_MAP_DATA_TYPE_UINT64,
+    }
+    swizzles = {
+        0: cuda.CUtensorMapSwizzle.CU_TENSOR_MAP_SWIZZLE_NONE,
+        64: cuda.CUtensorMapSwizzle.CU_TENSOR_MAP_SWIZZLE_64B,
+        128: cuda.CUtensorMapSwizzle.CU_TENSOR_MAP_SWIZZLE_128B,
+    }
     fixed = (
         [cuda.cuuint64_t(dim) for dim in slot["dims"]],
         [cuda.cuuint64_t(stride) for stride in slot["strides"]],
         [cuda.cuuint32_t(extent) for extent in slot["box"]],
         [cuda.cuuint32_t(1)] * len(slot["dims"]),
         cuda.CUtensorMapInterleave.CU_TENSOR_MAP_INTERLEAVE_NONE,
-        cuda.CUtensorMapSwizzle.CU_TENSOR_MAP_SWIZZLE_128B,
+        swizzles[slot["swizzle"]],
         cuda.CUtensorMapL2promotion.CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
         cuda.CUtensorMapFloatOOBfill.CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
     )
-    assert (slot["element"], slot["swizzle"], slot["l2_promotion"]) == ("u8", 128, 256)
+    assert slot["l2_promotion"] == 256
     rank = len(slot["dims"])
-    element = cuda.CUtensorMapDataType.CU_TENSOR_MAP_DATA_TYPE_UINT8
+    element = elements[slot["element"]]
     words = ctypes.c_uint64 * 16
 
     def encode(address):

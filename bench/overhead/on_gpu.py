@@ -43,11 +43,11 @@ def measure(arguments, driver, kernels, name):
         ("D", ("graph, inputs copied", graphed.static_buffers, full)),
         ("D", ("graph, replay alone", graphed.replay, [()])),
     ]
-    rows += [("peer", row) for row in peers.of_ctypes(driver, function, calls)]
-    rows += [("peer", row) for row in peers.of_bindings(function, calls)]
+    rows += [("peer", each) for each in peers.of_ctypes(driver, function, calls)]
+    rows += [("peer", each) for each in peers.of_bindings(function, calls)]
     if arguments.submission:
-        rows += [("E", row) for row in peers.of_submission(arguments.submission, driver, calls, sizes)]
-    rows += [("E", row) for row in ours.rows(kernels, calls, sizes)]
+        rows += [("E", each) for each in peers.of_submission(arguments.submission, driver, calls, sizes)]
+    rows += [("E", each) for each in ours.rows(kernels, calls, sizes)]
     measured = [row(arguments, *each) for each in rows]
     result = {"rows": measured, "phases": phases(seed, full)}
     if name == "P1":

@@ -1,9 +1,10 @@
 """With torch and a GPU: python -m unittest discover --start-directory python/tests_gpu, the package installed.
 
 The kernels do nothing (those of bench/overhead), so any GPU will do. If NVFP4GEN_LIBRARY names a library with kernels for
-this GPU, their numbers are held to torch's as well.
+this GPU, their numbers are held to torch's as well; if NVFP4GEN_SUBMISSION names an exported submission, its too.
 """
 
+import importlib.util
 import os
 import pathlib
 import sys
@@ -82,7 +83,7 @@ class Launches(unittest.TestCase):
             ((a.cpu(), b, c), ValueError, "group 0, A: it is on the CPU; move it to GPU 0"),
             ((a, b, c.float()), TypeError, "group 0, C: its type is float32; it must be float16"),
             ((a, b[::2], c), ValueError, "group 0, B: its shape is"),
-            ((a, b, torch.empty_like(c.squeeze(2).T).T.unsqueeze(2)), ValueError, "group 0, C: its strides are"),
+            ((a, b, c.squeeze(2).T.contiguous().T.unsqueeze(2)), ValueError, "group 0, C: its strides are"),
         ):
             with self.assertRaisesRegex(kind, f"^{message}".replace("(", r"\(")):
                 launch([wrong, *abc[1:]], scales)
@@ -101,6 +102,26 @@ class Launches(unittest.TestCase):
         torch.library.opcheck(torch.ops.nvfp4gen.grouped_gemm.default, (a, b, sfa, sfb), test_utils=("test_schema", "test_faketensor"))
 
 
+def problem(sizes, random):
+    """Quantised operands of a set on the GPU, and what they should give."""
+    abc, scales, expected = [], [], []
+    for m, n, k in sizes:
+        q = [nvfp4gen.quantize(torch.randn(rows, k, generator=random).numpy()) for rows in (m, n)]
+        a, b = (torch.from_numpy(x.codes.copy()).cuda() for x in q)
+        sfa, sfb = (torch.from_numpy(x.blocked.copy()).cuda() for x in q)
+        abc.append((a, b, torch.full((m, n), float("nan"), dtype=torch.float16, device="cuda")))
+        scales.append((sfa, sfb))
+        x, y = (torch.from_numpy(nvfp4gen.dequantize(z).copy()).double() for z in q)
+        expected.append(x @ y.T)
+    return abc, scales, expected
+
+
+def check(abc, expected):
+    for (_, _, c), wanted in zip(abc, expected, strict=True):
+        got = c.reshape(wanted.shape).double().cpu()
+        torch.testing.assert_close(got, wanted, rtol=2e-3, atol=2e-2)
+
+
 @unittest.skipUnless("NVFP4GEN_LIBRARY" in os.environ, "NVFP4GEN_LIBRARY names no library for this GPU")
 class Numbers(unittest.TestCase):
     def test_against_torch(self):
@@ -108,19 +129,49 @@ class Numbers(unittest.TestCase):
         random = torch.Generator().manual_seed(0)
         for key in made.keys:
             kernel = made.load(key)
-            abc, scales, expected = [], [], []
-            for m, n, k in kernel.sizes:
-                q = [nvfp4gen.quantize(torch.randn(rows, k, generator=random).numpy()) for rows in (m, n)]
-                a, b = (torch.from_numpy(x.codes.copy()).cuda() for x in q)
-                sfa, sfb = (torch.from_numpy(x.blocked.copy()).cuda() for x in q)
-                abc.append((a, b, torch.full((m, n), float("nan"), dtype=torch.float16, device="cuda")))
-                scales.append((sfa, sfb))
-                x, y = (torch.from_numpy(nvfp4gen.dequantize(z).copy()).double() for z in q)
-                expected.append(x @ y.T)
+            abc, scales, expected = problem(kernel.sizes, random)
             kernel.prepare()(abc, scales)
-            for (_, _, c), wanted in zip(abc, expected):
-                torch.testing.assert_close(c.double().cpu(), wanted, rtol=2e-3, atol=2e-2)
+            check(abc, expected)
 
+
+@unittest.skipUnless("NVFP4GEN_SUBMISSION" in os.environ, "NVFP4GEN_SUBMISSION names no submission for this GPU")
+class Submission(unittest.TestCase):
+    """The exported file as the contest calls it, by both of its hosts."""
+
+    def call(self, host):
+        os.environ["NVFP4GEN_HOST"] = host
+        spec = importlib.util.spec_from_file_location(f"submission_{host}", os.environ["NVFP4GEN_SUBMISSION"])
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        random = torch.Generator().manual_seed(1)
+        for name in ("P1", "P2", "P3", "P4"):
+            sizes = [size[:3] for size in shapes.sizes(name)]
+            abc, scales, expected = problem(sizes, random)
+            outputs = module.custom_kernel(as_the_contest(abc, scales, shapes.sizes(name)))
+            check([(None, None, c) for c in outputs], expected)
+            self.assertEqual([c.data_ptr() for c in outputs], [c.data_ptr() for _, _, c in abc])
+
+    def test_ctypes(self):
+        self.call("ctypes")
+
+    def test_cpp(self):
+        self.call("cpp")
+
+
+def as_the_contest(abc, scales, sizes):
+    """The same storage behind the contest's types and shapes."""
+    fp4, fp8 = torch.float4_e2m1fn_x2, torch.float8_e4m3fn
+
+    def matrix(t, dtype):
+        return t.view(dtype).unsqueeze(0).permute(1, 2, 0)
+
+    def blocked(t, rows, k):
+        lead = (1, -(-rows // 128), k // 64, 32, 4, 4)
+        return t.reshape(lead).view(fp8).permute(3, 4, 1, 5, 2, 0)
+
+    triples = [(matrix(a, fp4), matrix(b, fp4), matrix(c, torch.float16)) for a, b, c in abc]
+    pairs = [(blocked(sfa, m, k), blocked(sfb, n, k)) for (sfa, sfb), (m, n, k, *_) in zip(scales, sizes, strict=True)]
+    return triples, None, pairs, sizes
 
 if __name__ == "__main__":
     unittest.main()

@@ -9,6 +9,8 @@ use rayon::prelude::*;
 
 /// Shapes whose neighbours are tried.
 const REFINED: usize = 4;
+/// Of the K blocks that may be simulated, those kept for the neighbours.
+const KEPT: u64 = EVENTS / 4;
 /// Candidates for which overlapping launches are simulated.
 const FINALISTS: usize = 12;
 
@@ -38,14 +40,10 @@ struct Search<'a> {
 pub(super) fn search(set: &Set, target: Target) -> Result<Choice, NoPlan> {
     let mut search = Search::new(set, target);
     search.add(shapes(set, &target));
-    search.price_apart();
-    let best: Vec<Choices> = search
-        .best(REFINED)
-        .iter()
-        .map(|c| Choices::of(&c.plan))
-        .collect();
+    search.price_apart(KEPT);
+    let best = search.worth_refining();
     search.add(best.iter().flat_map(neighbours).collect());
-    search.price_apart();
+    search.price_apart(0);
     search.price_finalists();
     search.choice()
 }
@@ -108,9 +106,9 @@ impl Search<'_> {
         }
     }
 
-    /// Prices as launches apart whatever has no price yet, the lowest bounds first, as far as events last. One candidate
-    /// is always priced.
-    fn price_apart(&mut self) {
+    /// Prices as launches apart whatever has no price yet, the lowest bounds first, until no more events are left than
+    /// are to be kept. One candidate is always priced.
+    fn price_apart(&mut self, kept: u64) {
         let mut order: Vec<usize> = (0..self.candidates.len()).collect();
         order.retain(|&index| self.candidates[index].price.is_none());
         order.sort_by(|&a, &b| {
@@ -122,7 +120,7 @@ impl Search<'_> {
         let mut taken = Vec::new();
         for index in order {
             let events = self.candidates[index].events;
-            if events <= self.events || (none && taken.is_empty()) {
+            if events + kept <= self.events || (none && taken.is_empty()) {
                 self.events = self.events.saturating_sub(events);
                 taken.push(index);
             }
@@ -140,7 +138,7 @@ impl Search<'_> {
     /// Prices the best as they are launched.
     fn price_finalists(&mut self) {
         let most = FINALISTS.min(self.events_left_for_finalists());
-        let finalists: Vec<usize> = self.ranked().into_iter().take(most).collect();
+        let finalists = self.finalists(most);
         let (machine, candidates) = (&self.machine, &self.candidates);
         let priced: Vec<_> = finalists
             .into_par_iter()
@@ -152,6 +150,23 @@ impl Search<'_> {
         for (index, price) in priced {
             self.candidates[index].price = Some(price);
         }
+    }
+
+    /// The best so far. Launches behind an upload cannot gain from overlap, which is not priced yet: if there are such
+    /// ones, as many others compete with them.
+    fn finalists(&self, most: usize) -> Vec<usize> {
+        let order = self.ranked();
+        let uploads = |&index: &usize| self.candidates[index].workload.kernel.uploads;
+        let (tables, others): (Vec<usize>, Vec<usize>) = order.iter().copied().partition(uploads);
+        if !order.iter().take(most).any(uploads) {
+            return order.into_iter().take(most).collect();
+        }
+        let half = most.div_ceil(2);
+        tables
+            .into_iter()
+            .take(half)
+            .chain(others.into_iter().take(half))
+            .collect()
     }
 
     /// Large sets have few finalists: each takes as long as several candidates.
@@ -171,9 +186,17 @@ impl Search<'_> {
         order
     }
 
-    fn best(&self, count: usize) -> Vec<&Candidate> {
-        let order = self.ranked().into_iter().take(count);
-        order.map(|index| &self.candidates[index]).collect()
+    /// The best shapes. If they need a table in device memory, the best that does not as well: its neighbours may make up
+    /// for what separates them.
+    fn worth_refining(&self) -> Vec<Choices> {
+        let order = self.ranked();
+        let mut best: Vec<usize> = order.iter().copied().take(REFINED).collect();
+        let fits = |&index: &usize| !self.candidates[index].workload.kernel.uploads;
+        if !best.iter().any(fits) {
+            best.extend(order.into_iter().find(fits));
+        }
+        let choices = |index: usize| Choices::of(&self.candidates[index].plan);
+        best.into_iter().map(choices).collect()
     }
 
     fn choice(mut self) -> Result<Choice, NoPlan> {

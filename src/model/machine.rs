@@ -114,6 +114,8 @@ machine! {
     dependency_us,
     /// What a kilobyte of kernel parameters adds to the gap.
     parameter_us_per_kb,
+    /// What a small copy from the host on the stream adds in front of a launch.
+    upload_us,
     /// Start of one CTA to the start of the next.
     dispatch_ns,
     /// Dense FP4 (B200) or f16 (H200) multiply-adds of one SM in a cycle, counted as two operations.
@@ -271,6 +273,12 @@ pub const B200: Machine = Machine {
         "us",
         "4 KB add 0.34 us to launch and synchronisation (QR)",
     ),
+    upload_us: c(
+        3.1,
+        [1.0, 7.0],
+        "us",
+        "22.8 - 19.7 without a copy per call (an entrant's ablation); 5-7 a copy (arXiv 2602.21548)",
+    ),
     dispatch_ns: c(0.54, [0.3, 1.0], "ns", "543 us for 1e6 CTAs (QR)"),
     flops_per_cycle: c(
         32_768.0,
@@ -349,6 +357,7 @@ pub const H200: Machine = Machine {
         "us",
         "4 KB add 0.34 us to launch and synchronisation (QR)",
     ),
+    upload_us: c(3.1, [1.0, 7.0], "us", "as B200"),
     dispatch_ns: c(0.54, [0.3, 1.0], "ns", "as B200"),
     flops_per_cycle: c(
         4_096.0,

@@ -79,7 +79,7 @@ fn blackwell(plan: &Plan, inside: &sm_100a::Kernel) -> Work {
                 _ if choices.splits_in_workspace() => Reduction::Atomics,
                 _ => Reduction::None,
             },
-            programmatic: Some(Programmatic {
+            programmatic: (!in_memory(plan)).then(|| Programmatic {
                 early: match plan.set.weights {
                     Weights::Static => Early::Weights,
                     Weights::Dynamic => Early::Nothing,
@@ -104,7 +104,7 @@ fn hopper(plan: &Plan, inside: &sm_90a::Kernel) -> Work {
     Work {
         kernel: Kernel {
             stages: inside.shared.stages,
-            programmatic: Some(Programmatic {
+            programmatic: (!in_memory(plan)).then_some(Programmatic {
                 early: Early::Nothing,
                 beside: false,
             }),
@@ -122,18 +122,25 @@ fn hopper(plan: &Plan, inside: &sm_90a::Kernel) -> Work {
     }
 }
 
+/// Whether addresses are a table in device memory. Every launch has new ones, as the contest times them: each is
+/// behind a copy on its stream, and programmatic launch overlaps kernels with kernels only.
+fn in_memory(plan: &Plan) -> bool {
+    plan.parameters.location == Location::Device
+}
+
 /// What all kernels have in common.
 fn kernel(plan: &Plan) -> Kernel {
     Kernel {
         sms: 1,
         parameter_bytes: plan.parameters.parameter_bytes(),
+        uploads: in_memory(plan),
         stages: 2,
         accumulators: 1,
         release_after: None,
         slice: 16,
         unconditional_start: true,
         allocate_first: false,
-        prefetch_maps: plan.parameters.location == Location::Parameter,
+        prefetch_maps: !in_memory(plan),
         programmatic: None,
         reduction: Reduction::None,
     }

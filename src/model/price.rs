@@ -32,6 +32,8 @@ pub struct Price {
     pub busy_sms: u32,
     /// Whether launches overlap.
     pub programmatic: Option<Programmatic>,
+    /// Whether each launch is behind the upload of a table.
+    pub uploads: bool,
     /// How split sums are brought together.
     pub reduction: Reduction,
     /// Each worker's intervals.
@@ -128,6 +130,7 @@ impl Price {
             stored_bytes: workload.stored_bytes(),
             busy_sms: workload.busy_sms(),
             programmatic: workload.kernel.programmatic,
+            uploads: workload.kernel.uploads,
             reduction: workload.kernel.reduction,
             lanes: Vec::new(),
         }
@@ -136,6 +139,10 @@ impl Price {
     /// What the price takes for granted.
     pub fn assumptions(&self) -> String {
         let overlap = match self.programmatic.map(|p| p.early) {
+            None if self.uploads => {
+                "addresses are new in every call: a launch starts when the previous one has ended and its table of \
+                 addresses has been copied to the device"
+            }
             None => "a launch starts when the previous one has ended",
             Some(Early::Nothing) => "set-up overlaps the previous launch, loads do not",
             Some(Early::Weights) => {

@@ -86,6 +86,7 @@ fn base(name: String, groups: Vec<Group>) -> Outline {
             sms: 1,
             // Tensor maps and pointers by value: 512 bytes and more a group.
             parameter_bytes,
+            uploads: false,
             stages: 6,
             accumulators: 2,
             release_after: None,

@@ -97,7 +97,12 @@ impl<'a> Launch<'a> {
             None => {
                 let kilobytes = f64::from(workload.kernel.parameter_bytes) / 1024.0;
                 let parameters = kilobytes * machine.parameter_us_per_kb.value;
-                (machine.launch_gap_us.value + parameters, f64::NEG_INFINITY)
+                let upload = match workload.kernel.uploads {
+                    true => machine.upload_us.value,
+                    false => 0.0,
+                };
+                let gap = machine.launch_gap_us.value + parameters + upload;
+                (gap, f64::NEG_INFINITY)
             }
         };
         let sums = workload

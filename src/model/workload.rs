@@ -101,6 +101,8 @@ pub struct Kernel {
     pub sms: u32,
     /// Bytes of kernel parameters.
     pub parameter_bytes: u32,
+    /// Addresses are a table that the host copies to the device in front of each launch.
+    pub uploads: bool,
     /// Stages of the smallest ring.
     pub stages: u32,
     /// Accumulators.
@@ -177,7 +179,8 @@ impl Workload {
         self.each_tile().map(|t| u64::from(t.k_blocks)).sum()
     }
 
-    /// What no simulation can be below, in microseconds: device memory, the fill of the busiest SM, its tensor core.
+    /// What no simulation can be below, in microseconds: device memory, the fill of the busiest SM, its tensor core,
+    /// whichever takes longest, after the upload of a table.
     pub fn bound_us(&self, machine: &Machine) -> f64 {
         let dram = self.distinct_bytes() as f64 * 1e-6 / machine.dram_tb_s.value;
         let busiest = |us: &dyn Fn(&Tile) -> f64| {
@@ -188,7 +191,11 @@ impl Workload {
         let fill =
             busiest(&|t| blocks(t) * f64::from(t.fill_bytes) * 1e-3 / machine.sm_fill_gb_s.value);
         let tensor = busiest(&|t| blocks(t) * f64::from(t.steps) * step_us(t, machine));
-        dram.max(fill).max(tensor)
+        let upload = match self.kernel.uploads {
+            true => machine.upload_us.value,
+            false => 0.0,
+        };
+        upload + dram.max(fill).max(tensor)
     }
 
     /// SMs that have work.

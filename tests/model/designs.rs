@@ -53,6 +53,7 @@ pub fn outline(groups: &[Group], design: Design, early: Option<Early>) -> Option
         kernel: Kernel {
             sms,
             parameter_bytes: 280 * groups.len() as u32,
+            uploads: false,
             stages: stages.min(16),
             accumulators: accumulators.min(4),
             release_after: None,
