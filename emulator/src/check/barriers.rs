@@ -81,6 +81,9 @@ impl Check {
         if !self.on {
             return;
         }
+        if matches!(fence, Fence::Both | Fence::Release | Fence::Proxy { .. }) {
+            self.wait_for_reads(rank, warp, mask);
+        }
         self.update(rank, warp, mask, |thread, actors| match fence {
             Fence::Acquire => thread.acquire_fence(),
             Fence::Release => thread.release_fence(actors),
@@ -112,6 +115,7 @@ impl Check {
         mask: u32,
         semantics: Semantics,
     ) -> Knowledge {
+        self.note_ended(rank, warp, mask);
         let mut all = Knowledge::default();
         self.update(rank, warp, mask, |thread, actors| {
             all.join(&thread.release(actors, semantics))
@@ -124,6 +128,7 @@ impl Check {
 
     pub fn named_arrive(&mut self, rank: u32, warp: u32, mask: u32, id: u32) {
         if self.on {
+            self.wait_for_reads(rank, warp, mask);
             let knowledge = self.release(rank, warp, mask, Semantics::Strong);
             self.named
                 .entry((rank, id))
@@ -151,6 +156,7 @@ impl Check {
 
     pub fn cluster_arrive(&mut self, rank: u32, warp: u32, mask: u32, semantics: Semantics) {
         if self.on {
+            self.wait_for_reads(rank, warp, mask);
             let knowledge = self.release(rank, warp, mask, semantics);
             self.cluster_barrier.arriving.join(&knowledge);
         }

@@ -6,7 +6,7 @@ use crate::engine::mma::wgmma::Wgmma;
 use crate::engine::mma::{AOperand, Mma, a_lane};
 use crate::engine::operand::{k_major_units, mn_major_units};
 use crate::engine::tensor_memory::{Access, AccessShape, accumulator_blocks, split};
-use crate::machine::{BoxMode, SharedAddress, Work, targets};
+use crate::machine::{BoxMode, CancelResponse, SharedAddress, Work, targets};
 
 /// Bytes of a row of A or B along K.
 const ROW: usize = 32;
@@ -76,6 +76,10 @@ pub(super) fn copy_footprint(work: &Work) -> Vec<Touch> {
             dst, src, bytes, ..
         } => vec![shared(*dst, *bytes, true), shared(*src, *bytes, false)],
         Work::BulkStore { src, bytes, .. } => vec![shared(*src, *bytes, false)],
+        Work::Cancel { dst, mask, .. } => targets(*dst, *mask)
+            .map(|to| shared(to, CancelResponse::BYTES, true))
+            .collect(),
+        Work::Deposit(deposit) => vec![shared(deposit.dst, deposit.len, true)],
         Work::Small { dst, size, .. } => vec![shared(*dst, *size, true)],
         _ => Vec::new(),
     }

@@ -5,6 +5,7 @@
 //! * `seen` also follows relaxed synchronisation. It orders nothing; it tells a missing fence from a plain race;
 //! * `tensor` is what `tcgen05.fence` orders among operations on tensor memory (PTX ISA, tcgen05 memory consistency);
 //! * `shared_proxy` and `global_proxy` are the generic accesses that the asynchronous proxy sees (fence.proxy.async);
+//! * `reads` is how far the reads of shared memory of each warp have ended: see [`super::reads`];
 //! * `fenced` is what `tcgen05.fence::before_thread_sync` has been executed behind: strict checks ask for both fences;
 //! * `barriers` are the mbarrier initialisations published by fence.mbarrier_init.
 
@@ -21,6 +22,7 @@ pub(crate) struct Knowledge {
     pub fenced: Rc<Clock>,
     pub shared_proxy: Rc<Clock>,
     pub global_proxy: Rc<Clock>,
+    pub reads: Rc<Clock>,
     pub barriers: Rc<Clock>,
     /// Writes of tensor maps that acquire fences of the tensormap proxy have made visible.
     pub maps: Rc<Clock>,
@@ -42,6 +44,7 @@ impl Knowledge {
         join(&mut self.fenced, &other.fenced);
         join(&mut self.shared_proxy, &other.shared_proxy);
         join(&mut self.global_proxy, &other.global_proxy);
+        join(&mut self.reads, &other.reads);
         join(&mut self.barriers, &other.barriers);
         join(&mut self.maps, &other.maps);
     }
@@ -150,6 +153,11 @@ impl Thread {
             (none @ None, Some(_)) => none.clone_from(&other.fenced),
             _ => {}
         }
+    }
+
+    /// The reads of a whole warp have ended up to this time.
+    pub fn reads_ended(&mut self, warp: u32, time: u32) {
+        Rc::make_mut(&mut self.now.reads).raise_lanes(warp, u32::MAX, time);
     }
 
     // ---- fences

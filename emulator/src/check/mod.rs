@@ -17,6 +17,7 @@ mod global;
 mod initialised;
 mod knowledge;
 mod launches;
+mod reads;
 mod registers;
 mod report;
 mod shadow;
@@ -44,6 +45,7 @@ use crate::machine::{AccessKind, Agent, Checks, FaultKind, SharedAddress};
 use barriers::{BarrierKnowledge, Meeting};
 use clock::Stream;
 use knowledge::{Actors, Thread};
+use reads::Reads;
 use shadow::{Access, DIRECT, Entry, Granule, Missing, Operation, Place};
 
 /// Bytes of a granule of shared and global memory.
@@ -52,6 +54,8 @@ pub(crate) const GRANULE: u32 = 16;
 /// What a warp knows: lanes that know the same share it.
 struct WarpKnowledge {
     time: u32,
+    /// Reads of shared memory that may not have ended.
+    reads: Reads,
     classes: Vec<(u32, Thread)>,
 }
 
@@ -79,6 +83,8 @@ pub(crate) struct Check {
     expected: HashMap<(u32, Stream), Entry>,
     /// By CTA.
     pub initialised: Vec<Initialised>,
+    /// The instruction at hand has read shared memory.
+    has_read_shared: bool,
 }
 
 impl Check {
@@ -104,6 +110,7 @@ impl Check {
         };
         let warp = |_| WarpKnowledge {
             time: 1,
+            reads: Reads::new(),
             classes: vec![(u32::MAX, Thread::new(checks == Checks::Strict))],
         };
         Check {
@@ -126,6 +133,7 @@ impl Check {
                 .iter()
                 .map(|_| Initialised::new(if on { shared } else { 0 }))
                 .collect(),
+            has_read_shared: false,
         }
     }
 
@@ -269,6 +277,7 @@ impl Check {
             return Ok(());
         }
         self.peer(agent, at.rank)?;
+        self.has_read_shared |= kind == AccessKind::Load;
         let entry = Entry {
             value,
             ..self.direct(agent, kind)
@@ -474,6 +483,7 @@ impl Check {
         match missing {
             Missing::Order => FaultKind::Race(conflict),
             Missing::ProxyFence => FaultKind::MissingProxyFence(conflict),
+            Missing::ReadEnd => FaultKind::UnfinishedRead(conflict),
             Missing::TensorWait => FaultKind::MissingTensorWait(conflict),
             Missing::TensorFence => FaultKind::MissingTensorFence(conflict),
         }

@@ -4,7 +4,7 @@
 //! or lanes an access touches. Like FastTrack (Flanagan and Freund, 2009) a granule keeps the last writes, and those reads
 //! that no later read is known to follow.
 
-use super::clock::Stream;
+use super::clock::{Clock, Stream};
 use super::knowledge::Thread;
 
 /// The stream of accesses that threads perform themselves.
@@ -87,6 +87,8 @@ pub(crate) enum Place {
 pub(crate) enum Missing {
     Order,
     ProxyFence,
+    /// The earlier access reads, and may not have ended.
+    ReadEnd,
     TensorWait,
     TensorFence,
 }
@@ -135,8 +137,21 @@ impl Access<'_> {
         core(&self.entry) && core(earlier)
     }
 
-    /// True if no proxy fence is needed, or one has been executed behind `earlier`. Reads need none: nobody could see a
-    /// difference, and compilers emit none.
+    /// True if `earlier` is no read of shared memory by another warp that an arrival, but nothing that waits for it, lets
+    /// the asynchronous proxy overwrite.
+    fn has_ended(&self, earlier: &Entry) -> bool {
+        let is_read = earlier.stream == DIRECT && !earlier.asynchronous && !earlier.write;
+        let overwrites = self.entry.asynchronous && self.entry.write;
+        if self.place != Place::Shared || !is_read || !overwrites || earlier.warp == self.entry.warp
+        {
+            return true;
+        }
+        let now = &self.thread.now;
+        let of_reader = |clock: &Clock| clock.covers(earlier.warp, earlier.lanes, earlier.time);
+        of_reader(&now.reads) || of_reader(&now.shared_proxy)
+    }
+
+    /// True if no proxy fence is needed, or one has been executed behind `earlier`. Reads need none, once they have ended.
     fn is_visible(&self, earlier: &Entry) -> bool {
         let now = &self.thread.now;
         if self.place == Place::Map {
@@ -178,6 +193,9 @@ impl Access<'_> {
         if self.follows(earlier) {
             let fenced =
                 !self.thread.strict || self.place != Place::Tensor || self.is_fenced(earlier);
+            if !self.has_ended(earlier) {
+                return Some(Missing::ReadEnd);
+            }
             return match (self.is_visible(earlier), fenced) {
                 (false, _) => Some(Missing::ProxyFence),
                 (true, false) => Some(Missing::TensorFence),
@@ -222,7 +240,9 @@ impl Granule {
             if !exempt && let Some(missing) = access.missing(earlier) {
                 return Err((missing, *earlier));
             }
-            if write && !exempt {
+            // An atomic does not stand for a plain access before it: another atomic could race with that.
+            let stands_for = !access.entry.strong || earlier.strong;
+            if write && !exempt && stands_for {
                 earlier.mask &= !mask;
             } else if exempt && earlier.write == write {
                 covered |= replace(earlier, access, mask);

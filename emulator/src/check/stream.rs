@@ -103,9 +103,11 @@ impl Check {
             tensor: None,
         };
         match work {
-            Work::TensorLoad { .. } | Work::BulkLoad { .. } | Work::BulkShared { .. } => {
-                self.issue_load(agent, work, &mut ticket, memory)?
-            }
+            Work::TensorLoad { .. }
+            | Work::BulkLoad { .. }
+            | Work::BulkShared { .. }
+            | Work::Cancel { .. }
+            | Work::Deposit(_) => self.issue_load(agent, work, &mut ticket, memory)?,
             Work::TensorStore { .. } | Work::BulkStore { .. } => {
                 self.issue_store(agent, work, group, &ticket, memory)?
             }
@@ -154,7 +156,12 @@ impl Check {
         for (i, &barrier) in signals.iter().enumerate() {
             let stream = self.stream(Key::Barrier(barrier));
             let number = self.next(stream);
-            let entry = self.operation(agent, Operation::Copy(work.name()), stream, number);
+            let entry = Entry {
+                // st.async and red.async write through the generic proxy.
+                asynchronous: !matches!(work, Work::Deposit(_)),
+                strong: work.reduces(),
+                ..self.operation(agent, Operation::Copy(work.name()), stream, number)
+            };
             // Destination by destination; what a copy inside shared memory reads comes with its only one.
             let own = |j: usize| j == i || i == 0 && j >= signals.len();
             let own: Vec<Touch> = (0..touches.len())

@@ -4,7 +4,7 @@ use super::form::{Addr, Dst, Form};
 use super::memory::{cache_hints, scope, space};
 use super::reduction::{OPERATIONS, Update, update};
 use super::types::Ty;
-use super::{Execute, Op, Src};
+use super::{Execute, Op, Src, async_store, atomic_wide};
 use crate::check::{Semantics, Sync};
 use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, Space, Step};
@@ -27,7 +27,7 @@ struct Atomic {
 
 pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     if f.take("async") {
-        return Err(f.unsupported("red.async is not implemented"));
+        return async_store::reduce(f);
     }
     use Semantics::{Relaxed, Strong};
     let orders = [
@@ -37,6 +37,15 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         ("acq_rel", (Strong, Strong)),
     ];
     let order = f.choose(&orders).unwrap_or((Relaxed, Relaxed));
+    ordered(f, order)
+}
+
+/// `red.async.mmio.release`: nothing tells when it is done, so that it may as well happen at once.
+pub(super) fn reduce_released(f: &mut Form<'_>) -> Decoded {
+    ordered(f, (Semantics::Relaxed, Semantics::Strong))
+}
+
+fn ordered(f: &mut Form<'_>, order: (Semantics, Semantics)) -> Decoded {
     let wide = scope(f);
     let space = space(f);
     let operation = OPERATIONS.map(|o| (o, o));
@@ -45,6 +54,9 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     let policy = cache_hints(f);
     let vector = f.choose(&[("v2", 2), ("v4", 4), ("v8", 8)]).unwrap_or(1);
     let ty = f.ty()?;
+    if ty == Ty::B128 {
+        return atomic_wide::decode(f, operation, space, order, wide);
+    }
     let update =
         update(operation, ty).ok_or_else(|| f.unsupported("this type is not implemented"))?;
     let first = usize::from(f.opcode() == "atom");

@@ -10,7 +10,7 @@ type Decoded = Result<Op, LoadError>;
 
 pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     match f.opcode() {
-        "lop3" => lop3(f),
+        "lop3" => super::lop3::decode(f),
         "shf" => funnel_shift(f),
         "prmt" => permute(f),
         "bmsk" => mask(f),
@@ -154,26 +154,6 @@ impl<G: Fn(u64, u64, u64, u64) -> u64 + Send + Sync> super::Execute for Four<G> 
         );
         Ok(crate::machine::Flow::Next)
     }
-}
-
-/// `lop3.b32`: bit i of the table is the result for (a, b, c) = the bits of i (PTX ISA, 9.7.8.6).
-fn lop3(f: &mut Form<'_>) -> Decoded {
-    let with_predicate = f.choose(&[("or", true), ("and", false)]);
-    if with_predicate.is_some() || f.ty()? != Ty::B32 {
-        return Err(f.unsupported("only the plain .b32 form is implemented"));
-    }
-    let table = f.immediate(4)? as u8;
-    let minterm = move |bit: u8, value: u32| if table >> bit & 1 != 0 { value } else { 0 };
-    f.map3(move |a: u32, b: u32, c: u32| {
-        minterm(0, !a & !b & !c)
-            | minterm(1, !a & !b & c)
-            | minterm(2, !a & b & !c)
-            | minterm(3, !a & b & c)
-            | minterm(4, a & !b & !c)
-            | minterm(5, a & !b & c)
-            | minterm(6, a & b & !c)
-            | minterm(7, a & b & c)
-    })
 }
 
 fn funnel_shift(f: &mut Form<'_>) -> Decoded {

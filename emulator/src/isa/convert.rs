@@ -37,7 +37,7 @@ fn kind(word: &str) -> Option<Kind> {
 }
 
 /// Bits that one element of a pair takes.
-fn stride(format: Format) -> u32 {
+pub(super) fn stride(format: Format) -> u32 {
     match format {
         E2M1 => 4,
         F16 | BF16 => 16,
@@ -55,13 +55,27 @@ fn pair_type(stride: u32) -> Ty {
 }
 
 #[derive(Clone, Copy)]
-struct Style {
+pub(super) struct Style {
     rounding: Option<Rounding>,
     to_integer: Option<Rounding>,
     ftz: bool,
     sat: bool,
     satfinite: bool,
     relu: bool,
+}
+
+impl Style {
+    /// Only what happens to large and to negative values.
+    pub fn with_limits(satfinite: bool, relu: bool) -> Self {
+        Style {
+            rounding: None,
+            to_integer: None,
+            ftz: false,
+            sat: false,
+            satfinite,
+            relu,
+        }
+    }
 }
 
 const FLOAT: [(&str, Rounding); 5] = [
@@ -79,6 +93,12 @@ const INTEGER: [(&str, Rounding); 4] = [
 ];
 
 pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
+    if f.take("pack") {
+        return super::pack::decode(f);
+    }
+    if f.take("rs") {
+        return super::stochastic::decode(f);
+    }
     let style = Style {
         rounding: f.choose(&FLOAT),
         to_integer: f.choose(&INTEGER),
@@ -114,7 +134,7 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
 }
 
 /// One value to a narrow format.
-fn narrow(format: Format, value: f64, rounding: Rounding, style: Style) -> u32 {
+pub(super) fn narrow(format: Format, value: f64, rounding: Rounding, style: Style) -> u32 {
     let value = if style.relu && value < 0.0 {
         0.0
     } else {
@@ -255,7 +275,9 @@ fn plain(f: &mut Form<'_>, to: Ty, from: Ty, style: Style) -> Decoded {
 
 fn to_whole(value: f64, rounding: Rounding) -> f64 {
     match rounding {
-        Rounding::Nearest | Rounding::NearestAway => value.round_ties_even(),
+        Rounding::Nearest | Rounding::NearestAway | Rounding::Stochastic(_) => {
+            value.round_ties_even()
+        }
         Rounding::Zero => value.trunc(),
         Rounding::Down => value.floor(),
         Rounding::Up => value.ceil(),

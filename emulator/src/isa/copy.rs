@@ -92,18 +92,24 @@ struct Small {
     size: u32,
     /// Bytes that are read; the rest becomes zero.
     valid: Src,
+    /// Where this predicate holds nothing is read; with what it must be xored.
+    ignore: (Src, bool),
 }
 
 impl Execute for Small {
     fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
-        let (dst, src, valid) = (
+        let (dst, src, valid, ignore) = (
             step.addresses(self.dst),
             step.addresses(self.src),
             step.get(self.valid),
+            step.get(self.ignore.0),
         );
         for lane in step.lanes() {
             let to = step.shared_address(lane, Space::Shared, dst[lane])?;
-            let valid = (valid[lane] as u32).min(self.size);
+            let valid = match (ignore[lane] & 1 != 0) != self.ignore.1 {
+                true => 0,
+                false => (valid[lane] as u32).min(self.size),
+            };
             step.issue(
                 lane,
                 Work::Small {
@@ -128,13 +134,12 @@ fn small(f: &mut Form<'_>) -> Decoded {
         return Err(f.invalid("copies 4, 8 or 16 bytes; `.cg` only 16"));
     }
     let operands = f.count().saturating_sub(usize::from(policy));
-    let valid = if operands > 3 && f.is_predicate(3) {
-        return Err(f.unsupported("a predicate that ignores the source is not implemented"));
+    let (mut valid, mut ignore) = (Src::Imm(size.into()), (Src::Imm(0), false));
+    if operands > 3 && f.is_predicate(3) {
+        ignore = f.pred(3)?;
     } else if operands > 3 {
-        f.src(3, Ty::B32)?
-    } else {
-        Src::Imm(size.into())
-    };
+        valid = f.src(3, Ty::B32)?;
+    }
     if policy {
         f.src(operands, Ty::B64)?;
     }
@@ -143,6 +148,7 @@ fn small(f: &mut Form<'_>) -> Decoded {
         src,
         size,
         valid,
+        ignore,
     }))
 }
 

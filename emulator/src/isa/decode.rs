@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::form::{Form, Symbols};
 use super::types::Ty;
-use super::{Instruction, Role, SINK, Slot, Special, Src, Taint, control, decode_instruction};
+use super::{Instruction, Op, Role, SINK, Slot, Special, Src, Taint, control, decode_instruction};
 use crate::error::{LoadError, LoadErrorKind};
 use crate::ptx::Position;
 use crate::ptx::ast::{self, Statement};
@@ -28,6 +28,8 @@ pub(crate) struct Code {
     pub local_bytes: u32,
     /// Clusters may wait for each other through global memory.
     pub couples_clusters: bool,
+    /// Clusters may be kept from starting by others.
+    pub cancels_clusters: bool,
     /// There is a wgmma.
     pub uses_warpgroups: bool,
 }
@@ -281,7 +283,9 @@ impl<'a> Decoder<'a> {
             taint: Taint::Lanewise,
         });
         let uses_warpgroups = self.instructions.iter().any(|i| i.role == Role::Warpgroup);
-        let couples_clusters = self.instructions.iter().any(|i| i.op.couples_clusters());
+        let any = |has: fn(&Op) -> bool| self.instructions.iter().any(|i| has(&i.op));
+        let couples_clusters = any(|op| op.couples_clusters());
+        let cancels_clusters = any(|op| op.cancels_clusters());
         Ok(Code {
             instructions: self.instructions,
             registers: self.registers as usize,
@@ -289,6 +293,7 @@ impl<'a> Decoder<'a> {
             shared_end: self.shared_end,
             local_bytes: self.local_bytes,
             couples_clusters,
+            cancels_clusters,
             uses_warpgroups,
         })
     }

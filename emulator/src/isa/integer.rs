@@ -2,7 +2,7 @@
 
 use super::form::{Dst, Form};
 use super::types::Ty;
-use super::{Execute, Op, Slot, Src, float};
+use super::{Execute, Op, Slot, Src, float, packed};
 use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, Step};
 
@@ -37,6 +37,9 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         "dp2a" => return dp2a(f),
         "mul24" | "mad24" => return mul24(f),
         _ => {}
+    }
+    if let Some(signed) = packed::signedness(f) {
+        return packed::decode(f, signed);
     }
     let extended_carry = f.take("cc");
     // The rounding or `.approx` comes before the type in floating-point forms; the type decides.

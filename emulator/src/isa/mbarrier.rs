@@ -28,19 +28,17 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         return Ok(lanes::map1(d, a, |a: u64| token_pending(a)));
     }
     let mut action = f.require("an operation that is implemented", &actions)?;
-    let mut expect = false;
+    let (mut expect, mut incomplete) = (false, false);
     if matches!(action, Action::Arrive | Action::ArriveDrop) {
         expect = f.take("expect_tx");
-        if f.take("noComplete") {
-            return Err(f.unsupported("`.noComplete` is not implemented"));
-        }
+        incomplete = f.take("noComplete");
     }
     let semantics = semantics(f);
     scope(f);
     let space = space(f);
     f.ty()?;
     if matches!(action, Action::Arrive | Action::ArriveDrop) {
-        return arrive(f, action, expect, space, semantics);
+        return arrive(f, action, (expect, incomplete), space, semantics);
     }
     let addr = f.addr(0)?;
     let count = match action {
@@ -58,6 +56,7 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         expect: None,
         d: None,
         semantics,
+        incomplete: false,
     }))
 }
 
@@ -90,12 +89,14 @@ struct Operate {
     expect: Option<Src>,
     d: Option<Dst>,
     semantics: Semantics,
+    /// `.noComplete`: the phase must not complete by this.
+    incomplete: bool,
 }
 
 fn arrive(
     f: &mut Form<'_>,
     action: Action,
-    expect: bool,
+    (expect, incomplete): (bool, bool),
     space: Space,
     semantics: Semantics,
 ) -> Decoded {
@@ -115,6 +116,9 @@ fn arrive(
     if expect && extra.is_none() {
         return Err(f.invalid("needs the number of bytes"));
     }
+    if incomplete && (extra.is_none() || expect) {
+        return Err(f.invalid("needs the number of arrivals"));
+    }
     let (count, expect) = if expect {
         (Src::Imm(1), extra)
     } else {
@@ -128,6 +132,7 @@ fn arrive(
         expect,
         d,
         semantics,
+        incomplete,
     }))
 }
 
@@ -174,6 +179,9 @@ impl Operate {
             Action::Arrive | Action::ArriveDrop => {
                 if let Some(bytes) = bytes {
                     state.barrier_expect_quietly(agent, at, i64::from(bytes))?;
+                }
+                if self.incomplete {
+                    state.barrier_stays_incomplete(at, count)?;
                 }
                 state.check.barrier_arrive(agent, at, self.semantics);
                 state.barrier_arrive(at, count, self.action == Action::ArriveDrop)

@@ -2,7 +2,7 @@
 
 use super::form::{Addr, Dst, Form};
 use super::types::Ty;
-use super::{Execute, Op, Src, Taint, sign_extend, truncate};
+use super::{Execute, Op, Src, Taint, async_store, hints, sign_extend, truncate};
 use crate::check::{Semantics, Sync};
 use crate::error::LoadError;
 use crate::machine::{AccessKind, FaultKind, Flow, Space, Step};
@@ -13,8 +13,7 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
     match f.opcode() {
         "ld" | "ldu" => load(f),
         "st" => store(f),
-        "createpolicy" => policy(f),
-        "prefetch" | "prefetchu" => prefetch(f),
+        "createpolicy" | "prefetch" | "prefetchu" | "applypriority" | "discard" => hints::decode(f),
         _ => Err(f.unsupported("unknown instruction")),
     }
 }
@@ -63,8 +62,9 @@ fn order(f: &mut Form<'_>) -> (Order, bool) {
         ("relaxed", Order::Relaxed),
         ("acquire", Order::Acquire),
         ("release", Order::Release),
-        ("mmio", Order::Relaxed),
     ];
+    // `.mmio` asks that the access happen once and whole, as it does here (PTX ISA, ld).
+    f.ignore(&["mmio"]);
     let order = f.choose(&orders).unwrap_or(Order::Weak);
     (order, scope(f))
 }
@@ -249,13 +249,13 @@ fn load(f: &mut Form<'_>) -> Decoded {
     }))
 }
 
-struct Store {
-    srcs: Vec<Src>,
-    addr: Addr,
-    space: Space,
-    ty: Ty,
-    order: Order,
-    wide: bool,
+pub(super) struct Store {
+    pub srcs: Vec<Src>,
+    pub addr: Addr,
+    pub space: Space,
+    pub ty: Ty,
+    pub order: Order,
+    pub wide: bool,
 }
 
 impl Execute for Store {
@@ -304,7 +304,10 @@ impl Execute for Store {
 
 fn store(f: &mut Form<'_>) -> Decoded {
     if f.take("async") {
-        return Err(f.unsupported("st.async is not implemented"));
+        return async_store::store(f);
+    }
+    if f.take("bulk") {
+        return async_store::bulk(f);
     }
     let (order, wide) = order(f);
     let space = space(f);
@@ -327,50 +330,5 @@ fn store(f: &mut Form<'_>) -> Decoded {
         ty,
         order,
         wide,
-    }))
-}
-
-/// `createpolicy`: an opaque 64-bit value that only hints at caching.
-fn policy(f: &mut Form<'_>) -> Decoded {
-    let kind = f.require(
-        "`.fractional` or `.range`",
-        &[("fractional", false), ("range", true)],
-    )?;
-    if kind {
-        return Err(f.unsupported("`.range` is not implemented"));
-    }
-    f.ignore(&[
-        "L2::evict_last",
-        "L2::evict_normal",
-        "L2::evict_first",
-        "L2::evict_unchanged",
-    ]);
-    f.ignore(&[
-        "L2::evict_last",
-        "L2::evict_normal",
-        "L2::evict_first",
-        "L2::evict_unchanged",
-    ]);
-    f.ty()?;
-    let d = f.dst(0)?;
-    for i in 1..f.count() {
-        f.src(i, Ty::F32)?;
-    }
-    Ok(super::lanes::map1(d, Src::Imm(0), |a: u64| a))
-}
-
-/// `prefetch` and `prefetchu`: no effect; the address is not touched.
-fn prefetch(f: &mut Form<'_>) -> Decoded {
-    space(f);
-    f.ignore(&[
-        "L1",
-        "L2",
-        "tensormap",
-        "L2::evict_last",
-        "L2::evict_normal",
-    ]);
-    f.addr(0)?;
-    Ok(Box::new(super::control::Nothing {
-        collective: super::Collective::None,
     }))
 }

@@ -141,6 +141,9 @@ impl Format {
             Rounding::Down if value > 0.0 => units.trunc(),
             Rounding::Up if value < 0.0 => units.trunc(),
             Rounding::Down | Rounding::Up => units.ceil(),
+            Rounding::Stochastic(bits) => {
+                (units + f64::from(bits) / f64::from(1u32 << 31) / 2.0).trunc()
+            }
         };
         (((exponent - self.least_exponent()) as u64) << self.mantissa) + rounded as u64
     }

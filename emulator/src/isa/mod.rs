@@ -3,9 +3,12 @@
 //!
 //! Contract: an opcode, modifier or operand form that is not implemented is refused here, with its line, before anything runs.
 
+mod async_store;
 mod atomic;
+mod atomic_wide;
 mod barrier;
 mod bits;
+mod cancel;
 mod compare;
 mod control;
 mod convert;
@@ -15,8 +18,10 @@ mod fence;
 mod float;
 mod form;
 mod half_float;
+mod hints;
 mod integer;
 mod lanes;
+mod lop3;
 mod matrix;
 mod mbarrier;
 mod memory;
@@ -25,9 +30,12 @@ mod mma;
 mod mma_double;
 mod mma_scaled;
 mod movement;
+mod pack;
+mod packed;
 mod reduction;
 mod rounding;
 mod special;
+mod stochastic;
 mod tcgen05;
 mod tensormap;
 mod types;
@@ -93,6 +101,11 @@ pub(crate) trait Execute: Send + Sync {
 
     /// True if this instruction lets clusters wait for each other through global memory, so that they must take turns.
     fn couples_clusters(&self) -> bool {
+        false
+    }
+
+    /// True if this instruction keeps clusters from starting.
+    fn cancels_clusters(&self) -> bool {
         false
     }
 }
@@ -202,6 +215,7 @@ fn decode_instruction(f: &mut Form<'_>) -> Result<Op, LoadError> {
         "mma" => mma::decode(f),
         "tcgen05" => tcgen05::decode(f),
         "wgmma" => wgmma::decode(f),
+        "clusterlaunchcontrol" => cancel::decode(f),
         _ => Err(f.unsupported("unknown instruction")),
     }
 }

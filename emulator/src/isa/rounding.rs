@@ -13,6 +13,8 @@ pub(super) enum Rounding {
     Down,
     /// `.rp`: toward plus infinity.
     Up,
+    /// `.rs`: away from zero if what is cut off, in units of 2^-32 of the last place, and these bits carry.
+    Stochastic(u32),
 }
 
 /// The four modifiers of arithmetic.

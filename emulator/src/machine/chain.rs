@@ -1,7 +1,6 @@
 //! Running launches: one, or several that may overlap (programmatic dependent launch; PTX ISA, griddepcontrol).
 
 use std::cell::RefCell;
-use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -117,13 +116,13 @@ struct Together<'a> {
     schedule: Schedule,
     policy: Policy,
     gang: Rc<RefCell<Gang>>,
-    /// Clusters of each launch that have not started.
-    waiting: Vec<Range<u64>>,
     /// Launch and cluster.
     running: Vec<(usize, Cluster)>,
     counts: Vec<Counts>,
     /// Somebody advanced in the latest round.
     drifts: bool,
+    /// Fewer clusters are started than would fit, so that there are some to cancel.
+    holds_back: bool,
 }
 
 impl<'a> Together<'a> {
@@ -134,17 +133,17 @@ impl<'a> Together<'a> {
             schedule,
             policy: Policy::new(schedule, u64::MAX),
             gang: Rc::new(RefCell::new(gang)),
-            waiting: grids.iter().map(|grid| 0..grid.clusters()).collect(),
             running: Vec::new(),
             counts: vec![Counts::default(); grids.len()],
             drifts: true,
+            holds_back: schedule != Schedule::Eager,
         }
     }
 
     fn run(mut self) -> Result<Vec<Counts>, Stopped> {
         loop {
             (0..self.grids.len()).for_each(|launch| self.admit(launch));
-            if self.running.is_empty() && self.waiting.iter().all(|range| range.is_empty()) {
+            if self.running.is_empty() && self.grids.iter().all(|grid| grid.backlog.is_empty()) {
                 return Ok(self.counts);
             }
             self.round()?;
@@ -154,13 +153,13 @@ impl<'a> Together<'a> {
     /// Starts clusters of a launch, if it may run.
     fn admit(&mut self, launch: usize) {
         let grid = &self.grids[launch];
-        if self.waiting[launch].is_empty() || !self.may_start(launch) {
+        if grid.backlog.is_empty() || !self.may_start(launch) {
             return;
         }
-        let resident = (u64::from(grid.sm_count) / volume(grid.cluster)).max(1);
+        let resident = self.resident(grid);
         let running = self.running.iter().filter(|(l, _)| *l == launch).count() as u64;
         for _ in running..resident {
-            let Some(index) = self.waiting[launch].next() else {
+            let Some(index) = grid.backlog.take() else {
                 return;
             };
             let cluster = Cluster::new(grid, self.schedule, index, self.gang.clone());
@@ -173,16 +172,27 @@ impl<'a> Together<'a> {
         }
     }
 
+    /// How many clusters may run at a time: those that fit, or fewer if some are to be left for others to cancel.
+    fn resident(&mut self, grid: &Grid<'_>) -> u64 {
+        let fit = (u64::from(grid.sm_count) / volume(grid.cluster)).max(1);
+        match self.schedule {
+            _ if !(self.holds_back && grid.code.cancels_clusters) => fit,
+            Schedule::Random(_) => (1 + self.policy.below(4) as u64).min(fit),
+            _ => 1,
+        }
+    }
+
     /// Whether everybody in front allows it, and the schedule does not prefer to wait.
     fn may_start(&mut self, launch: usize) -> bool {
         let Some(before) = launch.checked_sub(1) else {
             return true;
         };
-        if self.is_complete(before) || self.waiting[launch].start > 0 {
+        if self.is_complete(before) || !self.grids[launch].backlog.is_untouched() {
             return true;
         }
         let mut clusters = self.running.iter().filter(|(l, _)| *l == before);
-        let allowed = self.waiting[before].is_empty() && clusters.all(|(_, c)| c.has_triggered());
+        let allowed =
+            self.grids[before].backlog.is_empty() && clusters.all(|(_, c)| c.has_triggered());
         allowed
             && match self.schedule {
                 Schedule::Eager => false,
@@ -226,6 +236,11 @@ impl<'a> Together<'a> {
         if advanced || skipped {
             return Ok(());
         }
+        // Those who run may wait for some that would have fitted.
+        if self.holds_back && self.grids.iter().any(|grid| !grid.backlog.is_empty()) {
+            self.holds_back = false;
+            return Ok(());
+        }
         let hope =
             (self.running.iter_mut()).fold(false, |hope, (_, cluster)| cluster.time_out() | hope);
         match self.running.first() {
@@ -245,7 +260,7 @@ impl<'a> Together<'a> {
     /// A cluster of a launch has finished: perhaps all have.
     fn finished(&mut self, launch: usize) {
         let last =
-            self.waiting[launch].is_empty() && self.running.iter().all(|(l, _)| *l != launch);
+            self.grids[launch].backlog.is_empty() && self.running.iter().all(|(l, _)| *l != launch);
         if last {
             self.gang.borrow_mut().launches.complete(launch);
         }

@@ -61,6 +61,8 @@ pub(crate) struct Cta {
     pub warpgroups: Vec<[WarpgroupLog; 2]>,
     /// A thread has executed griddepcontrol.launch_dependents.
     pub triggered: bool,
+    /// A thread has seen that a request to cancel a cluster failed.
+    pub saw_cancel_fail: bool,
 }
 
 /// What happened, in numbers.
@@ -112,6 +114,7 @@ impl Cta {
             warps: live_warps,
             warpgroups: vec![Default::default(); live_warps.div_ceil(4) as usize],
             triggered: false,
+            saw_cancel_fail: false,
         }
     }
 

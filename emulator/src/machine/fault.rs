@@ -92,6 +92,8 @@ pub enum FaultKind {
     },
     /// Ordered, but the asynchronous proxy need not see what was written before without `fence.proxy.async`.
     MissingProxyFence(Box<Conflict>),
+    /// Ordered, but by an arrival that does not wait for a read: the asynchronous proxy may write before it has ended.
+    UnfinishedRead(Box<Conflict>),
     /// A `tcgen05.ld` or `tcgen05.st` may still be running: `tcgen05.wait` is missing.
     MissingTensorWait(Box<Conflict>),
     /// Synchronised, but without the `tcgen05.fence` that makes tensor operations follow.
@@ -137,6 +139,7 @@ impl FaultKind {
             },
             FaultKind::LaunchDependency { .. } => "launch-dependency",
             FaultKind::MissingProxyFence(_) => "missing-proxy-fence",
+            FaultKind::UnfinishedRead(_) => "unfinished-read",
             FaultKind::MissingTensorWait(_) => "missing-tensor-wait",
             FaultKind::MissingTensorFence(_) => "missing-tensor-fence",
             FaultKind::MissingMbarrierFence(_) => "missing-mbarrier-fence",
@@ -237,6 +240,10 @@ impl fmt::Display for FaultKind {
             FaultKind::MissingProxyFence(c) => write!(
                 f,
                 "missing proxy fence: {c}, without fence.proxy.async between them"
+            ),
+            FaultKind::UnfinishedRead(c) => write!(
+                f,
+                "unfinished read: {c}; what was read was not used, nor was there a fence.proxy.async, before the arrival that orders them"
             ),
             FaultKind::MissingTensorWait(c) => {
                 write!(f, "missing tcgen05.wait: {c}, which may not be complete")

@@ -1,5 +1,6 @@
 //! A launch that can run: what its threads find when they start.
 
+use super::backlog::Backlog;
 use super::device::{Checks, DeviceConfig};
 use super::global::GlobalMemory;
 use super::launch::{Launch, check_block, cluster_of, volume};
@@ -38,6 +39,8 @@ pub(crate) struct Grid<'a> {
     pub checks: Checks,
     /// Number of the launch among those that may overlap. From 1 on it starts before the one in front of it is complete.
     pub launch: usize,
+    /// Clusters that have not started, where clusters take turns.
+    pub backlog: Backlog,
 }
 
 impl<'a> Grid<'a> {
@@ -94,6 +97,7 @@ impl<'a> Grid<'a> {
             sm_count: config.sm_count,
             checks: config.checks,
             launch: 0,
+            backlog: Backlog::new(volume(launch.grid) / volume(cluster)),
         })
     }
 

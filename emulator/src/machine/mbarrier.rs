@@ -169,6 +169,20 @@ impl ClusterState {
         Ok(token)
     }
 
+    /// `.noComplete` must leave arrivals pending (PTX ISA, mbarrier.arrive).
+    pub fn barrier_stays_incomplete(
+        &mut self,
+        at: SharedAddress,
+        count: u32,
+    ) -> Result<(), FaultKind> {
+        let barrier = self.barrier_mut(at)?;
+        if count < barrier.pending {
+            return Ok(());
+        }
+        let what = format!("{at}: {count} arrivals with .noComplete, barrier is {barrier}");
+        Err(FaultKind::Mbarrier(Misuse::OverArrival, what))
+    }
+
     /// The arrival of a commit. Production compilers invalidate a barrier that nobody will wait for again while a commit
     /// may still be on its way to it; a device then only touches eight dead bytes, so as long as they are dead this is
     /// no fault.

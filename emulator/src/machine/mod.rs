@@ -2,6 +2,7 @@
 
 mod agent;
 mod asynchronous;
+mod backlog;
 mod chain;
 mod checked;
 mod cluster;
@@ -25,6 +26,7 @@ pub(crate) mod window;
 mod work;
 
 pub(crate) use agent::{AccessKind, Agent};
+pub(crate) use backlog::CancelResponse;
 pub use cluster::Counts;
 pub(crate) use cluster::Reduction;
 pub use device::{Checks, Device, DeviceConfig};
@@ -39,4 +41,4 @@ pub use schedule::Schedule;
 pub(crate) use step::{Flow, Space, Step};
 pub(crate) use warp::Wait;
 pub(crate) use warpgroup_log::Together;
-pub(crate) use work::{BoxMode, Work, targets};
+pub(crate) use work::{BoxMode, Deposit, Work, targets};

@@ -1,13 +1,15 @@
 //! Asynchronous operations happening.
 
 use super::agent::{AccessKind, Agent};
+use super::backlog::CancelResponse;
 use super::cluster::ClusterState;
 use super::fault::FaultKind;
 use super::global::GlobalMemory;
 use super::grid::Grid;
 use super::mbarrier::SharedAddress;
 use super::misuse::Rule;
-use super::work::{AsyncOp, BoxMode, Work, barrier_of, targets};
+use super::schedule::Schedule;
+use super::work::{AsyncOp, BoxMode, Deposit, Work, barrier_of, targets};
 use crate::check::{multiply, require};
 use crate::engine::descriptor::{CtaGroup, SharedMatrix};
 use crate::engine::mma::{self, Mma};
@@ -127,6 +129,21 @@ impl ClusterState {
                 self.counts.bytes_stored += u64::from(*bytes);
                 Ok(())
             }
+            Work::Cancel { dst, barrier, mask } => {
+                let response = self.cancel(grid).to_bytes();
+                for (index, to) in targets(*dst, *mask).enumerate() {
+                    self.shared_write(agent, to, AccessKind::AsyncStore, &response)?;
+                    self.check.copy_arrived(ticket, index);
+                    let at = barrier_of(to, *barrier, *mask, false);
+                    self.barrier_expect(agent, at, -i64::from(CancelResponse::BYTES))?;
+                }
+                Ok(())
+            }
+            Work::Deposit(deposit) => {
+                self.deposit(agent, deposit)?;
+                self.check.copy_arrived(ticket, 0);
+                self.barrier_expect(agent, deposit.barrier, -i64::from(deposit.len))
+            }
             Work::Small {
                 dst,
                 src,
@@ -187,6 +204,34 @@ impl ClusterState {
                 Ok(())
             }
         }
+    }
+
+    /// Keeps a cluster from starting. A device may refuse although there is one left.
+    fn cancel(&mut self, grid: &Grid<'_>) -> CancelResponse {
+        let random = matches!(self.policy.schedule, Schedule::Random(_));
+        if random && self.policy.below(16) == 0 {
+            return CancelResponse(None);
+        }
+        let cluster = grid.backlog.take();
+        CancelResponse(cluster.map(|index| grid.cta_ids(index)[0]))
+    }
+
+    fn deposit(&mut self, agent: Agent, deposit: &Deposit) -> Result<(), FaultKind> {
+        let (dst, len) = (deposit.dst, deposit.len);
+        self.check_shared(dst, len, len)?;
+        let (mut bytes, mut defined) = (deposit.bytes, deposit.defined);
+        let bytes = &mut bytes[..len as usize];
+        if let Some(reduction) = deposit.reduction {
+            let mut combined = [0; 16];
+            let combined = &mut combined[..bytes.len()];
+            combined.copy_from_slice(self.shared_read(agent, dst, AccessKind::AsyncLoad, len)?);
+            reduction.apply(combined, bytes);
+            bytes.copy_from_slice(combined);
+            defined &= self.check.initialised[dst.rank as usize].is_set(dst.offset, len);
+        }
+        self.shared_write(agent, dst, AccessKind::AsyncStore, bytes)?;
+        self.check.initialised[dst.rank as usize].set(dst.offset, len, defined);
+        Ok(())
     }
 
     /// The CTAs of a tensor-core operation: one's own, or the pair with the even rank first (brief, 1.6).

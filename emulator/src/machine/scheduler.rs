@@ -390,7 +390,9 @@ fn run_fragment(
             site: site(warp, state, grid, pc, None),
         })?;
     }
+    let (rank, number) = (warp.rank, warp.index);
     let undefined = if state.check.on {
+        state.check.uses(rank, number, &instruction.operands);
         let here = || site(warp, state, grid, pc, None);
         let equal = |src, value| match src {
             Src::Reg(slot) => {
@@ -432,6 +434,7 @@ fn run_fragment(
         }
     })?;
     if state.check.on {
+        state.check.executed(rank, number, &instruction.operands);
         warp.defined.after(
             &instruction.operands,
             &instruction.taint,

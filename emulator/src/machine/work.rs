@@ -62,6 +62,14 @@ pub(crate) enum Work {
         bytes: u32,
         reduction: Option<Reduction>,
     },
+    /// `st.async` and `red.async`.
+    Deposit(Deposit),
+    /// `clusterlaunchcontrol.try_cancel`.
+    Cancel {
+        dst: SharedAddress,
+        barrier: SharedAddress,
+        mask: Option<u16>,
+    },
     Small {
         dst: SharedAddress,
         src: u64,
@@ -87,6 +95,17 @@ pub(crate) enum Work {
         barrier: SharedAddress,
         mask: Option<u16>,
     },
+}
+
+/// What a thread stores in shared memory without waiting for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deposit {
+    pub dst: SharedAddress,
+    pub bytes: [u8; 16],
+    pub len: u32,
+    pub defined: bool,
+    pub barrier: SharedAddress,
+    pub reduction: Option<Reduction>,
 }
 
 /// An operation in flight.
@@ -116,6 +135,11 @@ impl Work {
             } => "bulk reduction",
             Work::BulkLoad { .. } | Work::BulkShared { .. } => "bulk load",
             Work::BulkStore { .. } => "bulk store",
+            Work::Deposit(Deposit {
+                reduction: Some(_), ..
+            }) => "red.async",
+            Work::Deposit(_) => "st.async",
+            Work::Cancel { .. } => "clusterlaunchcontrol.try_cancel",
             Work::Small { .. } => "cp.async",
             Work::SmallArrive { .. } => "cp.async.mbarrier.arrive",
             Work::Multiply(_) => "tcgen05.mma",
@@ -180,7 +204,10 @@ impl Work {
             } | Work::BulkShared {
                 reduction: Some(_),
                 ..
-            }
+            } | Work::Deposit(Deposit {
+                reduction: Some(_),
+                ..
+            })
         )
     }
 
@@ -207,10 +234,13 @@ impl Work {
                 .collect(),
             Work::BulkLoad {
                 dst, barrier, mask, ..
-            } => targets(*dst, *mask)
+            }
+            | Work::Cancel { dst, barrier, mask } => targets(*dst, *mask)
                 .map(|d| barrier_of(d, *barrier, *mask, false))
                 .collect(),
-            Work::BulkShared { barrier, .. } | Work::SmallArrive { barrier } => vec![*barrier],
+            Work::BulkShared { barrier, .. }
+            | Work::SmallArrive { barrier }
+            | Work::Deposit(Deposit { barrier, .. }) => vec![*barrier],
             Work::Commit { barrier, mask, .. } => targets(*barrier, *mask).collect(),
             _ => Vec::new(),
         }
