@@ -268,11 +268,22 @@ impl Check {
         if !self.on || len == 0 {
             return Ok(());
         }
-        self.peer(agent, at.rank)?;
         let entry = Entry {
             value,
             ..self.direct(agent, kind)
         };
+        self.shared_entry(agent, at, len, entry)
+    }
+
+    /// The same with all that is known of the access.
+    fn shared_entry(
+        &mut self,
+        agent: Agent,
+        at: SharedAddress,
+        len: u32,
+        entry: Entry,
+    ) -> Result<(), FaultKind> {
+        self.peer(agent, at.rank)?;
         let mut memory = std::mem::take(&mut self.shared);
         let access = Access {
             place: Place::Shared,

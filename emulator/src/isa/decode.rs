@@ -15,6 +15,9 @@ pub(crate) use call::{CALL_PARAMS, Functions, in_local_memory};
 /// The first offset of static shared memory: 1 KiB is reserved (brief, 4.2).
 pub(crate) const STATIC_SHARED: u32 = 0x400;
 
+/// Bytes that a thread can allocate while it runs, if it does at all: what the driver gives by default.
+pub(super) const STACK: u32 = 1024;
+
 /// Decoded code and what it needs.
 pub(crate) struct Code {
     pub instructions: Vec<Instruction>,
@@ -26,6 +29,8 @@ pub(crate) struct Code {
     pub shared_end: u32,
     /// Bytes of local memory per thread.
     pub local_bytes: u32,
+    /// Where those begin that are allocated while it runs.
+    pub stack_base: u32,
     /// Clusters may wait for each other through global memory.
     pub couples_clusters: bool,
     /// Clusters may be kept from starting by others.
@@ -80,6 +85,8 @@ struct Decoder<'a> {
     instructions: Vec<Instruction>,
     at: Position,
     missing_label: Option<LoadError>,
+    /// Constants that were moved into registers.
+    moved: HashMap<Slot, u64>,
 }
 
 impl<'a> Decoder<'a> {
@@ -99,6 +106,7 @@ impl<'a> Decoder<'a> {
             instructions: Vec::new(),
             at: Position::default(),
             missing_label: None,
+            moved: HashMap::new(),
         }
     }
 
@@ -249,6 +257,13 @@ impl<'a> Decoder<'a> {
         if let Some(error) = self.missing_label.take() {
             return Err(error);
         }
+        if let ("mov", [slot], Some(ast::Operand::Integer(value))) = (
+            written.opcode.as_str(),
+            &operands.writes[..],
+            written.operands.get(1),
+        ) {
+            self.moved.insert(*slot, *value);
+        }
         self.instructions.push(Instruction {
             line: written.at.line,
             guard,
@@ -267,6 +282,31 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    /// Refuses instructions whose constants ask for what is not implemented.
+    fn refuse(&self) -> Result<(), LoadError> {
+        let mut writers: HashMap<Slot, u32> = HashMap::new();
+        for slot in self.instructions.iter().flat_map(|i| &i.operands.writes) {
+            *writers.entry(*slot).or_default() += 1;
+        }
+        let constant = |src| match src {
+            Src::Imm(value) => Some(value),
+            // Constants are moved into registers that nothing else writes.
+            Src::Reg(slot) if writers.get(&slot) == Some(&1) => self.moved.get(&slot).copied(),
+            _ => None,
+        };
+        for instruction in &self.instructions {
+            if let Some(what) = instruction.op.refusal(&constant) {
+                let at = Position {
+                    line: instruction.line,
+                    column: 1,
+                };
+                let message = format!("{what} is not implemented");
+                return Err(LoadError::at(at, LoadErrorKind::Unsupported, message));
+            }
+        }
+        Ok(())
+    }
+
     fn finish(mut self) -> Result<Code, LoadError> {
         let end = self.instructions.len() as u32;
         let places: Vec<u32> = self.label_places.iter().map(|p| p.unwrap_or(end)).collect();
@@ -282,7 +322,16 @@ impl<'a> Decoder<'a> {
             role: Role::Plain,
             taint: Taint::Lanewise,
         });
+        let stack_base = self.local_bytes;
+        if self
+            .specials
+            .iter()
+            .any(|(s, _)| *s == Special::StackPointer)
+        {
+            self.local_bytes += STACK;
+        }
         let uses_warpgroups = self.instructions.iter().any(|i| i.role == Role::Warpgroup);
+        self.refuse()?;
         let any = |has: fn(&Op) -> bool| self.instructions.iter().any(|i| has(&i.op));
         let couples_clusters = any(|op| op.couples_clusters());
         let cancels_clusters = any(|op| op.cancels_clusters());
@@ -292,6 +341,7 @@ impl<'a> Decoder<'a> {
             specials: self.specials,
             shared_end: self.shared_end,
             local_bytes: self.local_bytes,
+            stack_base,
             couples_clusters,
             cancels_clusters,
             uses_warpgroups,

@@ -404,6 +404,11 @@ impl<'a> Form<'a> {
         }
     }
 
+    /// The register of a special value.
+    pub fn special(&mut self, special: Special) -> Slot {
+        self.symbols.special(special)
+    }
+
     /// Where `ret` leads; none if it ends the thread.
     pub fn return_label(&self) -> Option<u32> {
         self.symbols.return_label()

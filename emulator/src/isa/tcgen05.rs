@@ -9,7 +9,7 @@ use super::{Collective, Execute, Op, Slot, Src, Taint};
 use crate::check::Fence;
 use crate::engine::descriptor::{CtaGroup, Kind, ScaleVector};
 use crate::engine::mma::{AOperand, Mma, ScaleOperands};
-use crate::engine::tensor_memory::{Access, AccessShape, CopyShape, Decompression};
+use crate::engine::tensor_memory::{Access, AccessShape, CopyShape};
 use crate::error::LoadError;
 use crate::machine::{AccessKind, FaultKind, Flow, Space, Step, Wait, Work};
 
@@ -37,7 +37,7 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         ("commit", commit),
     ];
     if f.take("shift") {
-        return shift(f);
+        return Err(f.unsupported("which rows move is not documented"));
     }
     match f.choose(&kinds) {
         Some(decode) => decode(f),
@@ -319,7 +319,6 @@ fn wait(f: &mut Form<'_>, stores: bool) -> Decoded {
 struct Copy {
     group: CtaGroup,
     shape: CopyShape,
-    decompression: Option<Decompression>,
     addr: Addr,
     matrix: Src,
 }
@@ -331,7 +330,6 @@ impl Execute for Copy {
             let work = Work::TensorCopy {
                 group: self.group,
                 shape: self.shape,
-                decompression: self.decompression,
                 address: addresses[lane] as u32,
                 matrix: matrices[lane],
             };
@@ -363,51 +361,14 @@ fn copy(f: &mut Form<'_>) -> Decoded {
         (4, 3) => CopyShape::S32x128bWarpx4,
         _ => return Err(f.invalid("the shape and the multicast do not fit")),
     };
-    let decompression = if f.take("b8x16") {
-        let sources = [
-            ("b4x16_p64", Decompression::B8x16FromB4x16P64),
-            ("b6x16_p32", Decompression::B8x16FromB6x16P32),
-        ];
-        Some(f.require("a source format", &sources)?)
-    } else {
-        None
-    };
+    if f.take("b8x16") {
+        return Err(f.unsupported("where the narrow elements go is not documented"));
+    }
     Ok(Box::new(Copy {
         group,
         shape,
-        decompression,
         addr: f.addr(0)?,
         matrix: f.src(1, Ty::B64)?,
-    }))
-}
-
-struct Shift {
-    group: CtaGroup,
-    addr: Addr,
-}
-
-impl Execute for Shift {
-    fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
-        let addresses = step.addresses(self.addr);
-        for lane in step.lanes() {
-            step.issue(
-                lane,
-                Work::TensorShift {
-                    group: self.group,
-                    address: addresses[lane] as u32,
-                },
-            )?;
-        }
-        Ok(Flow::Next)
-    }
-}
-
-fn shift(f: &mut Form<'_>) -> Decoded {
-    let group = group(f)?;
-    f.require("`.down`", &[("down", ())])?;
-    Ok(Box::new(Shift {
-        group,
-        addr: f.addr(0)?,
     }))
 }
 
@@ -436,6 +397,13 @@ impl Execute for Multiply {
             step.issue(lane, Work::Multiply(Box::new(mma)))?;
         }
         Ok(Flow::Next)
+    }
+
+    fn refusal(&self, constant: &dyn Fn(Src) -> Option<u64>) -> Option<&'static str> {
+        let instruction = constant(self.instruction)? as u32;
+        let vector = self.scales.map(|(vector, ..)| vector);
+        let in_tensor_memory = matches!(self.a, A::Tensor(_));
+        Mma::unsupported(instruction, self.kind, self.group, vector, in_tensor_memory)
     }
 }
 
