@@ -61,6 +61,7 @@ impl Execute for Allocate {
         let mut starts = pointers.map(aligned);
         for lane in step.lanes() {
             if starts[lane].saturating_add(sizes[lane]) > end {
+                step.lane = Some(lane as u32);
                 return Err(FaultKind::OutOfBounds {
                     space: "local",
                     address: starts[lane],
