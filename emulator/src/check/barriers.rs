@@ -181,11 +181,11 @@ impl Check {
         if !self.on {
             return Ok(());
         }
-        self.shared_access(agent, at, 8, AccessKind::Store, 0)?;
         let entry = Entry {
             operation: Operation::BarrierInit,
             ..self.direct(agent, AccessKind::Store)
         };
+        self.shared_entry(agent, at, 8, entry)?;
         // The stream of copies to this place goes on counting.
         let arrived = self.barriers.remove(&at).map_or(0, |b| b.arrived);
         self.barriers.insert(

@@ -5,7 +5,7 @@ use crate::engine::mma::format::element_bytes;
 use crate::engine::mma::wgmma::Wgmma;
 use crate::engine::mma::{AOperand, Mma, a_lane};
 use crate::engine::operand::{k_major_units, mn_major_units};
-use crate::engine::tensor_memory::{Access, AccessShape, accumulator_blocks, split};
+use crate::engine::tensor_memory::{Access, AccessShape, ScaleSource, accumulator_blocks, split};
 use crate::machine::{BoxMode, CancelResponse, SharedAddress, Work, targets};
 
 /// Bytes of a row of A or B along K.
@@ -180,7 +180,8 @@ pub(super) fn multiply_footprint(mma: &Mma, rank: u32) -> Vec<Touch> {
             units(descriptor, rows_a, instruction.a, instruction.transpose_a);
         }
         units(mma.b, rows_b, instruction.b, instruction.transpose_b);
-        touches.extend(tensor_reads(mma, rows_a, instruction.n, rank));
+        let columns = ScaleSource::of_b(0, &instruction).run();
+        touches.extend(tensor_reads(mma, rows_a, columns, rank));
         let (lane, column) = split(mma.d);
         for block in accumulator_blocks(mma.group, instruction.m, instruction.n) {
             let lanes = lanes(lane as usize + block.lane, block.rows.len());
@@ -196,7 +197,7 @@ pub(super) fn multiply_footprint(mma: &Mma, rank: u32) -> Vec<Touch> {
     touches
 }
 
-/// A in tensor memory, and scale factors: their copies fill all lanes.
+/// A in tensor memory, and scale factors: their copies, and the halves of B's where it is halved, fill all lanes.
 fn tensor_reads(mma: &Mma, rows_a: usize, n: usize, rank: u32) -> Vec<Touch> {
     let read = |address: u32, lanes, columns: usize| {
         let (_, column) = split(address & 0x3FFF_FFFF);

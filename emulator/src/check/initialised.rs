@@ -6,7 +6,9 @@ use super::{GRANULE, granules};
 use crate::engine::descriptor::{Format, Kind, SharedMatrix};
 use crate::engine::mma::{AOperand, Mma, a_lane};
 use crate::engine::operand::k_major_units;
-use crate::engine::tensor_memory::{Access, COLUMNS, CopyShape, accumulator_blocks, split};
+use crate::engine::tensor_memory::{
+    Access, COLUMNS, CopyShape, ScaleSource, accumulator_blocks, split,
+};
 
 /// The state of one CTA.
 #[derive(Default)]
@@ -196,15 +198,15 @@ pub(crate) fn multiply(ctas: &mut [Initialised], mma: &Mma, rank: u32, line: u32
             }
         }
         if let Some(scales) = mma.scales {
-            for (address, flags) in [
-                (scales.a, &mut rows[..rows_a]),
-                (scales.b, &mut columns[..instruction.n]),
+            let b = ScaleSource::of_b(scales.b, &instruction);
+            for (source, flags) in [
+                (ScaleSource::of_a(scales.a, rows_a), &mut rows[..rows_a]),
+                (b, &mut columns[..instruction.n]),
             ] {
-                let (_, column) = split(address & 0x3FFF_FFFF);
+                let (_, column) = split(source.address & 0x3FFF_FFFF);
                 for (row, flag) in flags.iter_mut().enumerate() {
-                    *flag &= (0..4).all(|group| {
-                        cta.defined(group * 32 + row % 32, column as usize + row / 32)
-                    });
+                    let (behind, mut lanes) = source.copies(row);
+                    *flag &= lanes.all(|lane| cta.defined(lane, (column + behind) as usize));
                 }
             }
         }

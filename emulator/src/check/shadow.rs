@@ -165,6 +165,10 @@ impl Access<'_> {
         if earlier.operation == Operation::Copy("cp.async") && !self.thread.strict {
             return true;
         }
+        // Triton reuses the place of barriers that it has initialised and never needed.
+        if earlier.operation == Operation::BarrierInit && !self.thread.strict {
+            return true;
+        }
         let proxy = match self.place {
             Place::Shared => &now.shared_proxy,
             Place::Global => &now.global_proxy,

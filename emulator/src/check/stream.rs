@@ -124,7 +124,7 @@ impl Check {
             Work::SmallArrive { .. } => {
                 ticket.completes = Some((self.stream(Key::Small(agent.thread())), group + 1));
             }
-            Work::Multiply(_) | Work::TensorCopy { .. } | Work::TensorShift { .. } => {
+            Work::Multiply(_) | Work::TensorCopy { .. } => {
                 self.issue_tensor(agent, work, &mut ticket)?
             }
             Work::Commit { .. } => self.issue_commit(agent, work, &mut ticket),

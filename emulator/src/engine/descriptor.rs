@@ -1,8 +1,11 @@
 //! Shared-memory matrix descriptors (sm_100 and sm_90) and instruction descriptors (brief, 1.3, 1.4, 5.1).
 
-use std::fmt;
+mod error;
+mod matrix;
 
-use super::swizzle::Swizzle;
+pub use error::DescriptorError;
+pub use matrix::SharedMatrix;
+use matrix::reserved;
 
 /// `.cta_group::1` or `.cta_group::2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,86 +52,6 @@ pub enum ScaleVector {
     X1,
     X2,
     X4,
-}
-
-/// A decoded shared-memory matrix descriptor. All sizes in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SharedMatrix {
-    /// Shared address of the first byte.
-    pub start: u32,
-    /// Leading dimension byte offset.
-    pub leading: u32,
-    /// Stride dimension byte offset.
-    pub stride: u32,
-    /// Swizzle.
-    pub swizzle: Swizzle,
-}
-
-impl SharedMatrix {
-    /// Decodes and checks a tcgen05 descriptor.
-    pub fn decode_sm100(bits: u64) -> Result<Self, DescriptorError> {
-        let constant = (bits >> 46 & 7) as u32;
-        if constant != 1 {
-            return Err(DescriptorError::Constant(constant));
-        }
-        if bits >> 52 & 1 == 1 {
-            return Err(DescriptorError::OnlySm103 {
-                what: "an absolute leading dimension address (bit 52)",
-                matrix: true,
-            });
-        }
-        reserved(bits, &[(14, 2), (30, 2), (53, 8)])?;
-        let swizzle = match bits >> 61 {
-            0 => Swizzle::None,
-            1 => Swizzle::B128Atom32,
-            2 => Swizzle::B128,
-            4 => Swizzle::B64,
-            6 => Swizzle::B32,
-            code => return Err(DescriptorError::SwizzleCode(code as u32)),
-        };
-        Self::with_swizzle(bits, swizzle)
-    }
-
-    /// Decodes and checks a wgmma descriptor.
-    pub fn decode_sm90(bits: u64) -> Result<Self, DescriptorError> {
-        reserved(bits, &[(14, 2), (30, 2), (46, 3), (52, 10)])?;
-        let swizzle =
-            [Swizzle::None, Swizzle::B128, Swizzle::B64, Swizzle::B32][(bits >> 62) as usize];
-        Self::with_swizzle(bits, swizzle)
-    }
-
-    fn with_swizzle(bits: u64, swizzle: Swizzle) -> Result<Self, DescriptorError> {
-        let field = |shift: u32| ((bits >> shift & 0x3FFF) << 4) as u32;
-        let start = field(0);
-        // Without a swizzle there is no pattern, and Triton leaves a base offset in such descriptors.
-        let base_offset = (bits >> 49 & 7) as u32;
-        if base_offset != 0 && swizzle != Swizzle::None {
-            return Err(DescriptorError::BaseOffset(base_offset));
-        }
-        if start % swizzle.period() >= swizzle.span() {
-            return Err(DescriptorError::PatternAlignment { start, swizzle });
-        }
-        Ok(SharedMatrix {
-            start,
-            leading: field(16),
-            stride: field(32),
-            swizzle,
-        })
-    }
-}
-
-/// Refuses set bits in the given (shift, width) ranges.
-fn reserved(bits: u64, ranges: &[(u32, u32)]) -> Result<(), DescriptorError> {
-    for &(shift, width) in ranges {
-        let value = bits >> shift & ((1 << width) - 1);
-        if value != 0 {
-            return Err(DescriptorError::Reserved {
-                bit: shift + value.trailing_zeros(),
-                matrix: true,
-            });
-        }
-    }
-    Ok(())
 }
 
 /// Element format of A or B.
@@ -378,151 +301,6 @@ fn decode_scales(
         }
     }
     Ok(Some(scales))
-}
-
-/// Why a descriptor is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum DescriptorError {
-    Unsupported(String),
-    Constant(u32),
-    Reserved {
-        bit: u32,
-        /// Of a matrix descriptor.
-        matrix: bool,
-    },
-    /// Legal on sm_103a, which has it and the engine has not.
-    OnlySm103 {
-        what: &'static str,
-        matrix: bool,
-    },
-    Sparse,
-    SwizzleCode(u32),
-    BaseOffset(u32),
-    PatternAlignment {
-        start: u32,
-        swizzle: Swizzle,
-    },
-    ElementFormat {
-        kind: Kind,
-        code: u32,
-    },
-    AccumulatorFormat {
-        kind: Kind,
-        code: u32,
-    },
-    Shape {
-        kind: Kind,
-        group: CtaGroup,
-        m: usize,
-        n: usize,
-    },
-    TransposePacked {
-        a: Format,
-        b: Format,
-    },
-    ScaleVector {
-        kind: Kind,
-        vector: Option<ScaleVector>,
-    },
-    ScaleFormat {
-        kind: Kind,
-        format: ScaleFormat,
-    },
-    ScaleId {
-        vector: ScaleVector,
-        id: u32,
-    },
-}
-
-impl DescriptorError {
-    /// Whether it is about the 64-bit matrix descriptor, rather than the 32-bit instruction descriptor.
-    pub fn is_of_matrix(&self) -> bool {
-        match self {
-            DescriptorError::Reserved { matrix, .. }
-            | DescriptorError::OnlySm103 { matrix, .. } => *matrix,
-            DescriptorError::Constant(_)
-            | DescriptorError::SwizzleCode(_)
-            | DescriptorError::BaseOffset(_)
-            | DescriptorError::PatternAlignment { .. } => true,
-            _ => false,
-        }
-    }
-
-    fn of_instruction(mut self) -> Self {
-        if let DescriptorError::Reserved { matrix, .. } = &mut self {
-            *matrix = false;
-        }
-        self
-    }
-}
-
-impl fmt::Display for DescriptorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use DescriptorError as E;
-        match self {
-            E::Unsupported(what) => write!(f, "{what} is not implemented"),
-            E::Constant(value) => write!(
-                f,
-                "bits 46-48 of a matrix descriptor are {value:#05b} where sm_100 needs 0b001"
-            ),
-            E::Reserved { bit, matrix } => {
-                let which = if *matrix {
-                    "a matrix"
-                } else {
-                    "an instruction"
-                };
-                write!(f, "reserved bit {bit} of {which} descriptor is set")
-            }
-            E::OnlySm103 { what, .. } => write!(f, "{what} exists on sm_103a only"),
-            E::Sparse => write!(f, "the sparsity bit belongs to tcgen05.mma.sp"),
-            E::SwizzleCode(code) => write!(
-                f,
-                "swizzle code {code} does not exist (sm_100: 0, 1, 2, 4, 6)"
-            ),
-            E::BaseOffset(value) => write!(
-                f,
-                "base offset {value}: the swizzle pattern must start on its boundary"
-            ),
-            E::PatternAlignment { start, swizzle } => {
-                write!(
-                    f,
-                    "start address {start:#x} is not in the first row of a {swizzle:?} swizzle pattern "
-                )?;
-                write!(f, "(align the tile to {} bytes)", swizzle.period())
-            }
-            E::ElementFormat { kind, code } => {
-                write!(f, "element format {code} does not exist in kind {kind:?}")
-            }
-            E::AccumulatorFormat { kind, code } => {
-                write!(f, "D format {code} does not exist in kind {kind:?}")
-            }
-            E::Shape { kind, group, m, n } => write!(
-                f,
-                "no M = {m}, N = {n} in kind {kind:?}, CTA group {group:?}"
-            ),
-            E::TransposePacked { a, b } => write!(
-                f,
-                "MN-major needs 8-bit or wider formats, A is {a:?} and B {b:?}"
-            ),
-            E::ScaleVector { kind, vector: None } => {
-                write!(f, "kind {kind:?} needs a scale vector size")
-            }
-            E::ScaleVector {
-                kind,
-                vector: Some(vector),
-            } => write!(f, "kind {kind:?} has no scale vector {vector:?}"),
-            E::ScaleFormat { kind, format } => {
-                write!(
-                    f,
-                    "kind {kind:?} does not take {format:?} scales with this vector size"
-                )
-            }
-            E::ScaleId { vector, id } => {
-                write!(f, "scale id {id} is illegal with scale vector {vector:?}")
-            }
-        }
-    }
 }
 
 #[cfg(test)]

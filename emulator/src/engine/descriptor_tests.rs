@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::swizzle::Swizzle;
 
 const AB: u64 = 0x4000_4040_0001_0000;
 const SCALES: u64 = 0x0000_4008_0001_0000;

@@ -34,7 +34,7 @@ impl Error {
             Error::Tma(e) => matches!(e, TmaError::Unsupported(_)),
             Error::Descriptor(e) => matches!(e, DescriptorError::Unsupported(_)),
             Error::Operand(e) => matches!(e, OperandError::Unsupported(_)),
-            Error::TensorMemory(e) => matches!(e, TensorMemoryError::Unsupported(_)),
+            Error::TensorMemory(_) => false,
             Error::Mma(e) => matches!(e, MmaError::Unsupported(_)),
         }
     }

@@ -1,6 +1,7 @@
 //! An entry's body to flat code: scopes resolved, registers numbered, variables placed, labels turned into indices.
 
 mod call;
+mod symbols;
 
 use std::collections::HashMap;
 
@@ -8,12 +9,16 @@ use super::form::{Form, Symbols};
 use super::types::Ty;
 use super::{Instruction, Op, Role, SINK, Slot, Special, Src, Taint, control, decode_instruction};
 use crate::error::{LoadError, LoadErrorKind};
-use crate::ptx::Position;
-use crate::ptx::ast::{self, Statement};
+use crate::ptx::ast::Statement;
+use crate::ptx::{Position, ast};
+
 pub(crate) use call::{CALL_PARAMS, Functions, in_local_memory};
 
 /// The first offset of static shared memory: 1 KiB is reserved (brief, 4.2).
 pub(crate) const STATIC_SHARED: u32 = 0x400;
+
+/// Bytes that a thread can allocate while it runs, if it does at all: what the driver gives by default.
+pub(super) const STACK: u32 = 1024;
 
 /// Decoded code and what it needs.
 pub(crate) struct Code {
@@ -26,6 +31,8 @@ pub(crate) struct Code {
     pub shared_end: u32,
     /// Bytes of local memory per thread.
     pub local_bytes: u32,
+    /// Where those begin that are allocated while it runs.
+    pub stack_base: u32,
     /// Clusters may wait for each other through global memory.
     pub couples_clusters: bool,
     /// Clusters may be kept from starting by others.
@@ -80,6 +87,8 @@ struct Decoder<'a> {
     instructions: Vec<Instruction>,
     at: Position,
     missing_label: Option<LoadError>,
+    /// Constants that were moved into registers.
+    moved: HashMap<Slot, u64>,
 }
 
 impl<'a> Decoder<'a> {
@@ -99,6 +108,7 @@ impl<'a> Decoder<'a> {
             instructions: Vec::new(),
             at: Position::default(),
             missing_label: None,
+            moved: HashMap::new(),
         }
     }
 
@@ -249,6 +259,13 @@ impl<'a> Decoder<'a> {
         if let Some(error) = self.missing_label.take() {
             return Err(error);
         }
+        if let ("mov", [slot], Some(ast::Operand::Integer(value))) = (
+            written.opcode.as_str(),
+            &operands.writes[..],
+            written.operands.get(1),
+        ) {
+            self.moved.insert(*slot, *value);
+        }
         self.instructions.push(Instruction {
             line: written.at.line,
             guard,
@@ -267,6 +284,31 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    /// Refuses instructions whose constants ask for what is not implemented.
+    fn refuse(&self) -> Result<(), LoadError> {
+        let mut writers: HashMap<Slot, u32> = HashMap::new();
+        for slot in self.instructions.iter().flat_map(|i| &i.operands.writes) {
+            *writers.entry(*slot).or_default() += 1;
+        }
+        let constant = |src| match src {
+            Src::Imm(value) => Some(value),
+            // Constants are moved into registers that nothing else writes.
+            Src::Reg(slot) if writers.get(&slot) == Some(&1) => self.moved.get(&slot).copied(),
+            _ => None,
+        };
+        for instruction in &self.instructions {
+            if let Some(what) = instruction.op.refusal(&constant) {
+                let at = Position {
+                    line: instruction.line,
+                    column: 1,
+                };
+                let message = format!("{what} is not implemented");
+                return Err(LoadError::at(at, LoadErrorKind::Unsupported, message));
+            }
+        }
+        Ok(())
+    }
+
     fn finish(mut self) -> Result<Code, LoadError> {
         let end = self.instructions.len() as u32;
         let places: Vec<u32> = self.label_places.iter().map(|p| p.unwrap_or(end)).collect();
@@ -282,7 +324,16 @@ impl<'a> Decoder<'a> {
             role: Role::Plain,
             taint: Taint::Lanewise,
         });
+        let stack_base = self.local_bytes;
+        if self
+            .specials
+            .iter()
+            .any(|(s, _)| *s == Special::StackPointer)
+        {
+            self.local_bytes += STACK;
+        }
         let uses_warpgroups = self.instructions.iter().any(|i| i.role == Role::Warpgroup);
+        self.refuse()?;
         let any = |has: fn(&Op) -> bool| self.instructions.iter().any(|i| has(&i.op));
         let couples_clusters = any(|op| op.couples_clusters());
         let cancels_clusters = any(|op| op.cancels_clusters());
@@ -292,6 +343,7 @@ impl<'a> Decoder<'a> {
             specials: self.specials,
             shared_end: self.shared_end,
             local_bytes: self.local_bytes,
+            stack_base,
             couples_clusters,
             cancels_clusters,
             uses_warpgroups,
@@ -326,93 +378,4 @@ pub(crate) fn extent(v: &ast::Variable) -> Result<(u32, u32), LoadError> {
     let bytes = bytes
         .ok_or_else(|| LoadError::at(v.at, LoadErrorKind::Invalid, "the variable is too large"))?;
     Ok((bytes as u32, align as u32))
-}
-
-fn add_offset(address: Src, offset: i64) -> Src {
-    match address {
-        Src::Imm(base) => Src::Imm(base.wrapping_add(offset as u64)),
-        Src::Shared(base) => Src::Shared(base.wrapping_add(offset as u32)),
-        Src::Dynamic(base) => Src::Dynamic(base.wrapping_add(offset as u32)),
-        Src::Global(index, base) => Src::Global(index, base.wrapping_add(offset as u64)),
-        Src::Reg(slot) => Src::Reg(slot),
-    }
-}
-
-/// `%r12` as the base `%r` and the number 12.
-fn split_number(name: &str) -> Option<(&str, u64)> {
-    let digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();
-    let (base, number) = name.split_at(name.len() - digits);
-    let canonical = number == "0" || !number.starts_with('0');
-    (digits > 0 && canonical)
-        .then(|| number.parse().ok().map(|n| (base, n)))
-        .flatten()
-}
-
-impl Symbols for Decoder<'_> {
-    fn register(&self, name: &str) -> Option<(Slot, u32)> {
-        let numbered = split_number(name);
-        self.scopes.iter().rev().find_map(|scope| {
-            let ranged = || {
-                let (base, number) = numbered?;
-                let (_, _, first, bits) = scope
-                    .ranges
-                    .iter()
-                    .rev()
-                    .find(|(b, count, ..)| b == base && number < *count)?;
-                Some((
-                    first + number as u32 * if *bits == 128 { 2 } else { 1 },
-                    *bits,
-                ))
-            };
-            scope.registers.get(name).copied().or_else(ranged)
-        })
-    }
-
-    fn variable(&self, name: &str, offset: i64) -> Option<Src> {
-        let local = self
-            .scopes
-            .iter()
-            .rev()
-            .find_map(|scope| scope.variables.get(name));
-        local
-            .or_else(|| self.outside.get(name))
-            .map(|&address| add_offset(address, offset))
-    }
-
-    fn special(&mut self, special: Special) -> Slot {
-        if let Some((_, slot)) = self.specials.iter().find(|(s, _)| *s == special) {
-            return *slot;
-        }
-        let slot = self.registers;
-        self.registers += 1;
-        self.specials.push((special, slot));
-        slot
-    }
-
-    fn label(&mut self, name: &str) -> u32 {
-        match self
-            .scopes
-            .iter()
-            .rev()
-            .find_map(|scope| scope.labels.get(name))
-        {
-            Some(id) => *id,
-            None => {
-                let message = format!("label `{name}` is not declared in this scope");
-                self.missing_label = Some(self.invalid(self.at, message));
-                0
-            }
-        }
-    }
-
-    fn return_label(&self) -> Option<u32> {
-        self.returns.last().copied()
-    }
-
-    fn table(&self, name: &str) -> Option<Vec<String>> {
-        self.scopes
-            .iter()
-            .rev()
-            .find_map(|scope| scope.tables.get(name).cloned())
-    }
 }

@@ -66,6 +66,9 @@ pub(super) struct Multiply {
 }
 
 pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
+    if f.take("sp") || f.take("sp::ordered_metadata") {
+        return Err(f.unsupported("sparse operands are not implemented"));
+    }
     for part in ["sync", "aligned", "row", "col"] {
         if !f.take(part) {
             return Err(f.unsupported(format!("only the `.{part}` forms are implemented")));

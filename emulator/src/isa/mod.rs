@@ -35,6 +35,7 @@ mod packed;
 mod reduction;
 mod rounding;
 mod special;
+mod stack;
 mod stochastic;
 mod tcgen05;
 mod tensormap;
@@ -102,6 +103,11 @@ pub(crate) trait Execute: Send + Sync {
     /// True if this instruction lets clusters wait for each other through global memory, so that they must take turns.
     fn couples_clusters(&self) -> bool {
         false
+    }
+
+    /// What is not implemented of it with the operands that are constants, so that it is refused before anything runs.
+    fn refusal(&self, _constant: &dyn Fn(Src) -> Option<u64>) -> Option<&'static str> {
+        None
     }
 
     /// True if this instruction keeps clusters from starting.
@@ -215,6 +221,7 @@ fn decode_instruction(f: &mut Form<'_>) -> Result<Op, LoadError> {
         "mma" => mma::decode(f),
         "tcgen05" => tcgen05::decode(f),
         "wgmma" => wgmma::decode(f),
+        "alloca" | "stacksave" | "stackrestore" => stack::decode(f),
         "clusterlaunchcontrol" => cancel::decode(f),
         _ => Err(f.unsupported("unknown instruction")),
     }

@@ -26,6 +26,8 @@ pub(crate) enum Special {
     LaneMask(LaneMask),
     DynamicSharedSize,
     TotalSharedSize,
+    /// Where `alloca` goes on: a register without a name, which starts behind the variables.
+    StackPointer,
     /// Counts instructions of the cluster, for want of time.
     Clock,
 }

@@ -3,6 +3,7 @@
 use super::form::{Addr, Form};
 use super::types::Ty;
 use super::{Collective, Execute, Op, Src};
+use crate::check::Fence;
 use crate::engine::tensor_map::{Field, replace};
 use crate::error::LoadError;
 use crate::machine::{AccessKind, FaultKind, Flow, Space, Step};
@@ -93,6 +94,13 @@ impl Execute for CopyWithFence {
         let mut bytes = [0; 128];
         step.read_bytes(lane, Space::Shared, src[lane], AccessKind::Load, &mut bytes)?;
         step.write_bytes(lane, Space::Global, dst[lane], AccessKind::Store, &bytes)?;
+        // Triton lets copies reuse the source: it relies on this fence to have read it, whatever the proxy.
+        if !step.state.check.strict {
+            step.fence(Fence::Proxy {
+                shared: true,
+                global: false,
+            });
+        }
         Ok(Flow::Next)
     }
 

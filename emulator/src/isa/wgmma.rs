@@ -21,6 +21,9 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         ("wait_group", Action::Wait(0)),
     ];
     let multiply = f.take("mma_async");
+    if f.take("sp") {
+        return Err(f.unsupported("sparse operands are not implemented"));
+    }
     f.require("`.sync`", &[("sync", ())])?;
     f.require("`.aligned`", &[("aligned", ())])?;
     if multiply {

@@ -51,6 +51,8 @@ pub(crate) struct Cta {
     pub shared: Vec<u8>,
     pub tensor: TensorMemory,
     pub barriers: BTreeMap<u32, Mbarrier>,
+    /// Those that were overwritten before anything had happened to them.
+    pub overwritten: BTreeMap<u32, Mbarrier>,
     /// First and last byte that any barrier has occupied, for a quick look before each write.
     barrier_range: (u32, u32),
     pub named: [NamedBarrier; 16],
@@ -108,6 +110,7 @@ impl Cta {
             shared,
             tensor: TensorMemory::new(),
             barriers: BTreeMap::new(),
+            overwritten: BTreeMap::new(),
             barrier_range: (u32::MAX, 0),
             named: Default::default(),
             live_warps,
@@ -120,6 +123,7 @@ impl Cta {
 
     pub fn insert_barrier(&mut self, offset: u32, barrier: Mbarrier) {
         self.barriers.insert(offset, barrier);
+        self.overwritten.remove(&offset);
         self.barrier_range = (
             self.barrier_range.0.min(offset),
             self.barrier_range.1.max(offset + 7),
@@ -249,18 +253,22 @@ impl ClusterState {
         Ok(())
     }
 
-    /// Bounds of a write, and that it does not destroy a barrier in use.
+    /// Bounds of a write, and that it does not destroy a barrier in use. Triton initialises barriers that it never needs
+    /// and reuses their place: strictly that is misuse, otherwise only a later use of the barrier is.
     pub fn check_shared_write(&mut self, at: SharedAddress, len: u32) -> Result<(), FaultKind> {
         self.check_shared(at, len, 1)?;
         let cta = &mut self.ctas[at.rank as usize];
         while let Some((offset, barrier)) = cta.barrier_in(at.offset, len) {
-            if !barrier.retired {
+            let idle = !self.check.strict && barrier.is_untouched();
+            if !barrier.retired && !idle {
                 let what = format!(
                     "{len} bytes written at {at} destroy the barrier at {offset:#x}, {barrier}"
                 );
                 return Err(FaultKind::Mbarrier(Misuse::Overwritten, what));
             }
-            cta.barriers.remove(&offset);
+            if let Some(barrier) = cta.barriers.remove(&offset).filter(|b| !b.retired) {
+                cta.overwritten.insert(offset, barrier);
+            }
         }
         Ok(())
     }

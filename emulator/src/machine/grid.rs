@@ -220,6 +220,7 @@ impl<'a> Grid<'a> {
             Special::LaneMask(LaneMask::Ge) => u32::MAX << lane,
             Special::DynamicSharedSize => self.dynamic_bytes,
             Special::TotalSharedSize => self.shared_bytes,
+            Special::StackPointer => self.code.stack_base,
             Special::WarpSize => 32,
             Special::GridId | Special::Zero | Special::Clock => 0,
         };

@@ -34,6 +34,13 @@ pub(crate) struct Mbarrier {
     pub retired: bool,
 }
 
+impl Mbarrier {
+    /// Nothing has arrived and nothing was expected.
+    pub fn is_untouched(&self) -> bool {
+        self.phase == 0 && self.tx == 0 && self.pending == self.expected
+    }
+}
+
 impl std::fmt::Display for Mbarrier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Mbarrier {
@@ -59,8 +66,12 @@ pub(crate) fn token_pending(token: u64) -> u32 {
 impl ClusterState {
     fn barrier_mut(&mut self, at: SharedAddress) -> Result<&mut Mbarrier, FaultKind> {
         self.check_alive(at)?;
-        self.ctas[at.rank as usize]
-            .barriers
+        let cta = &mut self.ctas[at.rank as usize];
+        if let Some(barrier) = cta.overwritten.get(&at.offset) {
+            let what = format!("the bytes at {at} have been overwritten: it was {barrier}");
+            return Err(FaultKind::Mbarrier(Misuse::Overwritten, what));
+        }
+        cta.barriers
             .get_mut(&at.offset)
             .ok_or(Misuse::Uninitialised)
             .and_then(|barrier| match barrier.retired {
@@ -95,9 +106,7 @@ impl ClusterState {
         };
         let live = self.ctas[at.rank as usize].barriers.get(&at.offset);
         // Triton initialises barriers of several pipelines at one place, one after the other, before it uses any.
-        let untouched = |b: &Mbarrier| {
-            !self.check.strict && b.phase == 0 && b.tx == 0 && b.pending == b.expected
-        };
+        let untouched = |b: &Mbarrier| !self.check.strict && b.is_untouched();
         if let Some(barrier) = live.filter(|b| !b.retired && !untouched(b)) {
             let what = format!("{at} is a live barrier already, {barrier}");
             return Err(FaultKind::Mbarrier(Misuse::Reinitialised, what));
@@ -109,6 +118,12 @@ impl ClusterState {
     }
 
     pub fn barrier_invalidate(&mut self, _: Agent, at: SharedAddress) -> Result<(), FaultKind> {
+        // One that nobody needed and whose place has other uses by now.
+        if let Some(cta) = self.ctas.get_mut(at.rank as usize)
+            && cta.overwritten.remove(&at.offset).is_some()
+        {
+            return Ok(());
+        }
         self.barrier_mut(at)?.retired = true;
         self.progress += 1;
         Ok(())

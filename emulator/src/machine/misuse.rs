@@ -91,10 +91,7 @@ impl Rule {
                 Rule::TensorMemoryLanes
             }
             E::ScaleCopiesDiffer { .. } => Rule::ScaleCopies,
-            E::Unsupported(_)
-            | E::AllocationSize(_)
-            | E::Repeat { .. }
-            | E::RegisterCount { .. } => Rule::Operand,
+            E::AllocationSize(_) | E::Repeat { .. } | E::RegisterCount { .. } => Rule::Operand,
         }
     }
 }

@@ -177,7 +177,6 @@ impl ClusterState {
             Work::TensorCopy {
                 group,
                 shape,
-                decompression,
                 address,
                 matrix,
             } => {
@@ -189,17 +188,8 @@ impl ClusterState {
                     }
                     let cta = &mut self.ctas[rank];
                     cta.tensor
-                        .copy(*shape, *decompression, *address, &cta.shared, &matrix)
+                        .copy(*shape, *address, &cta.shared, &matrix)
                         .map_err(FaultKind::engine)?;
-                }
-                Ok(())
-            }
-            Work::TensorShift { group, address } => {
-                for rank in self.group_ranks(agent, *group)? {
-                    self.ctas[rank]
-                        .tensor
-                        .shift_down(*address)
-                        .map_err(|e| FaultKind::engine(e.into()))?;
                 }
                 Ok(())
             }

@@ -9,7 +9,7 @@ use crate::engine;
 use crate::engine::descriptor::{CtaGroup, SharedMatrix};
 use crate::engine::mma::{AOperand, Mma};
 use crate::engine::tensor_map::TensorMap;
-use crate::engine::tensor_memory::{CopyShape, Decompression};
+use crate::engine::tensor_memory::CopyShape;
 use crate::isa::Reduction;
 
 /// How a tensor copy walks its map.
@@ -83,13 +83,8 @@ pub(crate) enum Work {
     TensorCopy {
         group: CtaGroup,
         shape: CopyShape,
-        decompression: Option<Decompression>,
         address: u32,
         matrix: u64,
-    },
-    TensorShift {
-        group: CtaGroup,
-        address: u32,
     },
     Commit {
         barrier: SharedAddress,
@@ -144,7 +139,6 @@ impl Work {
             Work::SmallArrive { .. } => "cp.async.mbarrier.arrive",
             Work::Multiply(_) => "tcgen05.mma",
             Work::TensorCopy { .. } => "tcgen05.cp",
-            Work::TensorShift { .. } => "tcgen05.shift",
             Work::Commit { .. } => "tcgen05.commit",
         }
     }
@@ -184,10 +178,7 @@ impl Work {
     pub(super) fn is_tensor_core(&self) -> bool {
         matches!(
             self,
-            Work::Multiply(_)
-                | Work::TensorCopy { .. }
-                | Work::TensorShift { .. }
-                | Work::Commit { .. }
+            Work::Multiply(_) | Work::TensorCopy { .. } | Work::Commit { .. }
         )
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::ptx::ast::{Address, Operand};
 
 fn body(text: &str) -> Vec<Statement> {
     let unit = parse(&format!(

@@ -81,6 +81,19 @@ impl Mma {
         )?)
     }
 
+    /// What makes this operation impossible here, if a look at its instruction descriptor tells.
+    pub(crate) fn unsupported(
+        instruction: u32,
+        kind: Kind,
+        group: CtaGroup,
+        vector: Option<ScaleVector>,
+        a_is_in_tensor_memory: bool,
+    ) -> Option<&'static str> {
+        // What no tensor core takes is a fault, where it is reached.
+        let instruction = Instruction::decode(instruction, kind, group, vector).ok()?;
+        tcgen05::unsupported(&instruction, a_is_in_tensor_memory)
+    }
+
     /// Computes the whole operation. `ctas` holds one CTA, or for `CtaGroup::Two` the pair with the even rank first.
     /// When an operand is refused no D is written.
     pub fn execute(&self, ctas: &mut [Cta<'_>]) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Gathers the rows of A, B and the scale factors of a `tcgen05.mma` as plain byte rows of 32.
 
 use super::super::Error;
-use super::super::descriptor::{Format, Instruction, ScaleFormat, ScaleVector, SharedMatrix};
+use super::super::descriptor::{Format, ScaleFormat, ScaleVector, SharedMatrix};
 use super::super::operand::{OperandError, fetch_k_major, fetch_mn_major};
 use super::super::tensor_memory::{ScaleSource, TensorMemory, split};
 use super::MmaError;
@@ -47,7 +47,6 @@ pub(super) fn tensor_rows(
     tensor: &TensorMemory,
     address: u32,
     rows: usize,
-    instruction: &Instruction,
 ) -> Result<Vec<u8>, Error> {
     let (lane, column) = split(address);
     if lane != 0 && !(lane == 16 && rows == 64) {
@@ -55,14 +54,6 @@ pub(super) fn tensor_rows(
     }
     let lane_of = |row: usize| lane as usize + a_lane(rows, row);
     tensor.check_columns(column, (ROW / 4) as u32)?;
-    // Where a byte of tensor memory holds fewer than 8 bits is not documented.
-    let is_padded =
-        matches!(instruction.a, Format::E2m1 | Format::E2m3 | Format::E3m2) && instruction.k == 32;
-    if is_padded {
-        return Err(
-            MmaError::Unsupported("A of 4 or 6 bits per byte in tensor memory".into()).into(),
-        );
-    }
     let words = (0..rows).flat_map(|row| &tensor.row(lane_of(row), column)[..ROW / 4]);
     Ok(words.flat_map(|word| word.to_le_bytes()).collect())
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::Error;
 use super::super::descriptor::{
-    Accumulator, CtaGroup, Instruction, Kind, ScaleFormat, SharedMatrix,
+    Accumulator, CtaGroup, Format, Instruction, Kind, ScaleFormat, SharedMatrix,
 };
 use super::super::tensor_memory::{COLUMNS, ScaleSource, accumulator_blocks, split};
 use super::fused::Output;
@@ -69,20 +69,36 @@ fn check(mma: &Mma, instruction: &Instruction, ctas: &[Cta<'_>]) -> Result<(), E
     if kind.is_block_scaled() && mma.disabled_lanes != [0; 8] {
         return Err(MmaError::DisabledLanes(kind).into());
     }
-    let is_half_height = instruction.m == 64 * needed;
-    if kind.is_block_scaled() && is_half_height {
-        return Err(
-            MmaError::Unsupported("block scaling with M = 128 on a CTA pair".into()).into(),
-        );
-    }
-    if matches!(mma.a, AOperand::Tensor(_)) && is_half_height && needed == 2 {
-        let what = "A in tensor memory with M = 128 on a CTA pair";
+    let a_is_in_tensor_memory = matches!(mma.a, AOperand::Tensor(_));
+    if let Some(what) = unsupported(instruction, a_is_in_tensor_memory) {
         return Err(MmaError::Unsupported(what.into()).into());
     }
     if matches!(mma.a, AOperand::Tensor(_)) && instruction.transpose_a {
         return Err(MmaError::TransposeTensorA.into());
     }
     check_accumulator(mma, instruction, ctas)
+}
+
+/// What this instruction descriptor asks for that is not implemented: nothing says where the bytes would be.
+pub(super) fn unsupported(
+    instruction: &Instruction,
+    a_is_in_tensor_memory: bool,
+) -> Option<&'static str> {
+    let a_is_padded =
+        instruction.k == 32 && matches!(instruction.a, Format::E2m1 | Format::E2m3 | Format::E3m2);
+    let transposes = instruction.transpose_b || instruction.transpose_a && !a_is_in_tensor_memory;
+    match (instruction.group, instruction.m) {
+        (CtaGroup::Two, 128) if a_is_in_tensor_memory => {
+            Some("A in tensor memory with M = 128 on a CTA pair")
+        }
+        _ if a_is_in_tensor_memory && a_is_padded => {
+            Some("A of 4 or 6 bits per byte in tensor memory")
+        }
+        _ if transposes && instruction.kind == Kind::Tf32 => {
+            Some("an MN-major operand of 32-bit elements")
+        }
+        _ => None,
+    }
 }
 
 fn check_accumulator(mma: &Mma, instruction: &Instruction, ctas: &[Cta<'_>]) -> Result<(), Error> {
@@ -129,7 +145,7 @@ fn gather_half(mma: &Mma, instruction: &Instruction, cta: &Cta<'_>) -> Result<Ha
     };
     let mut a = Vec::new();
     match mma.a {
-        AOperand::Tensor(address) => a = tensor_rows(cta.tensor, address, rows, instruction)?,
+        AOperand::Tensor(address) => a = tensor_rows(cta.tensor, address, rows)?,
         AOperand::Shared(descriptor) => {
             let matrix = SharedMatrix::decode_sm100(descriptor)?;
             shared_rows(
@@ -157,14 +173,8 @@ fn gather_scales(
     let (Some(scales), Some(operands)) = (instruction.scales, mma.scales) else {
         return Ok(HalfScales::None);
     };
-    let a = ScaleSource {
-        address: operands.a,
-        rows,
-    };
-    let b = ScaleSource {
-        address: operands.b,
-        rows: instruction.n,
-    };
+    let a = ScaleSource::of_a(operands.a, rows);
+    let b = ScaleSource::of_b(operands.b, instruction);
     Ok(match mma.kind {
         Kind::Mxf8f6f4 => HalfScales::Rows {
             a: row_scales(cta.tensor, a, scales.a_id)?,

@@ -81,7 +81,6 @@ fn tensor(shared: &[u8]) -> TensorMemory {
         tensor
             .copy(
                 CopyShape::S32x128bWarpx4,
-                None,
                 256 + 4 * block as u32,
                 shared,
                 &matrix,
@@ -181,6 +180,55 @@ fn an_nvfp4_tile_on_a_pair() {
     for m in 0..256 {
         for n in 0..128 {
             let (cta, lane, column) = accumulator_cell(CtaGroup::Two, 256, 128, m, n);
+            let got = f32::from_bits(tensors[cta].cell(lane, column).unwrap());
+            assert_eq!(f64::from(got), expected(m, n), "({m}, {n})");
+        }
+    }
+}
+
+/// Scales of B for a pair with M = 128: those of columns 0 to 63 of D go to lanes 0 to 63, the others to 64 to 127, by
+/// a copy that doubles each of two groups of 32 rows.
+fn put_halved_scales(tensor: &mut TensorMemory, k: usize, column: u32) {
+    let mut shared = vec![0; 1024];
+    for (row, words) in shared.chunks_exact_mut(16).enumerate() {
+        for (at, byte) in words[..8].iter_mut().enumerate() {
+            let n = row / 32 * 64 + at / 4 * 32 + row % 32;
+            *byte = scale(n + 1000, 4 * k + at % 4).0;
+        }
+    }
+    let matrix = SharedMatrix::decode_sm100(descriptor(UNSWIZZLED_SCALES, 0)).unwrap();
+    tensor
+        .copy(CopyShape::S64x128bWarpx2_01_23, column, &shared, &matrix)
+        .unwrap();
+}
+
+#[test]
+fn an_nvfp4_tile_on_a_half_height_pair() {
+    let shared = [shared_memory(0, 64, 0, 0), shared_memory(64, 64, 64, 0)];
+    let mut tensors = shared.each_ref().map(|s| tensor(s));
+    let instruction = 0x480 | 16 << 17 | 1 << 27;
+    for k in 0..4 {
+        let mma = step(CtaGroup::Two, instruction, k);
+        let column = mma.scales.unwrap().b & 0xFFFF;
+        tensors
+            .iter_mut()
+            .for_each(|t| put_halved_scales(t, k, column));
+        let [even, odd] = &mut tensors;
+        let mut ctas = [
+            Cta {
+                shared: &shared[0],
+                tensor: even,
+            },
+            Cta {
+                shared: &shared[1],
+                tensor: odd,
+            },
+        ];
+        mma.execute(&mut ctas).unwrap();
+    }
+    for m in 0..128 {
+        for n in 0..128 {
+            let (cta, lane, column) = accumulator_cell(CtaGroup::Two, 128, 128, m, n);
             let got = f32::from_bits(tensors[cta].cell(lane, column).unwrap());
             assert_eq!(f64::from(got), expected(m, n), "({m}, {n})");
         }

@@ -1,4 +1,4 @@
-//! `tcgen05.cp` and `tcgen05.shift`: shared memory to tensor memory (brief, 2.3 and 2.6).
+//! `tcgen05.cp`: shared memory to tensor memory (brief, 2.3).
 
 use super::{LANES, TensorMemory, TensorMemoryError, split};
 use crate::engine::Error;
@@ -51,28 +51,16 @@ impl CopyShape {
     }
 }
 
-/// `.dst_fmt.src_fmt` of `tcgen05.cp`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Decompression {
-    B8x16FromB4x16P64,
-    B8x16FromB6x16P32,
-}
-
 impl TensorMemory {
     /// `tcgen05.cp` from one CTA's shared memory. With `.cta_group::2` call it once per CTA of the pair. Decompression is
     /// unsupported: where it puts the bits inside a byte is not documented.
     pub fn copy(
         &mut self,
         shape: CopyShape,
-        decompression: Option<Decompression>,
         address: u32,
         shared: &[u8],
         matrix: &SharedMatrix,
     ) -> Result<(), Error> {
-        if let Some(format) = decompression {
-            return Err(TensorMemoryError::Unsupported(format!("decompression {format:?}")).into());
-        }
         let (lane, column) = split(address);
         if lane + shape.extent() > LANES as u32 {
             return Err(TensorMemoryError::Lane {
@@ -101,18 +89,5 @@ impl TensorMemory {
         {
             *cell = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
         }
-    }
-
-    /// `tcgen05.shift.down`. Unsupported: the PTX ISA's text leaves open which neighbour a row receives.
-    pub fn shift_down(&mut self, address: u32) -> Result<(), TensorMemoryError> {
-        let (lane, column) = split(address);
-        if lane % 32 != 0 {
-            return Err(TensorMemoryError::LaneAlignment {
-                lane,
-                alignment: 32,
-            });
-        }
-        self.check_columns(column, 8)?;
-        Err(TensorMemoryError::Unsupported("tcgen05.shift.down".into()))
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{LANES, TensorMemory, TensorMemoryError, split};
-use crate::engine::descriptor::CtaGroup;
+use crate::engine::descriptor::{CtaGroup, Instruction};
 
 /// Where element (m, n) of D lives: (CTA of the pair, lane, column offset). `m_total` and `n_total` are those of the
 /// pair. The lane is relative to the address, which for M = 64 may name lane 16.
@@ -69,6 +69,47 @@ pub struct ScaleSource {
     pub address: u32,
     /// Rows of A, or columns of D for B.
     pub rows: usize,
+    /// The first half of the rows is in lanes 0 to 63, the second in 64 to 127: B of a pair with M = 128, whose
+    /// accumulator is halved in the same way.
+    pub halved: bool,
+}
+
+impl ScaleSource {
+    /// B of an operation has one scale word per column of D.
+    pub fn of_b(address: u32, instruction: &Instruction) -> Self {
+        ScaleSource {
+            address,
+            rows: instruction.n,
+            halved: instruction.group == CtaGroup::Two && instruction.m == 128,
+        }
+    }
+
+    /// A has one per row, of those that this CTA holds.
+    pub fn of_a(address: u32, rows: usize) -> Self {
+        ScaleSource {
+            address,
+            rows,
+            halved: false,
+        }
+    }
+
+    /// Rows that lie in the same lanes, one behind the other.
+    pub fn run(&self) -> usize {
+        match self.halved {
+            true => self.rows / 2,
+            false => self.rows,
+        }
+    }
+
+    /// Where the word of a row is: its column behind the address, and the lanes of its copies.
+    pub fn copies(&self, row: usize) -> (u32, impl Iterator<Item = usize> + use<>) {
+        let (half, row) = (row / self.run().max(1), row % self.run().max(1));
+        let groups = match self.halved {
+            true => 2 * half..2 * half + 2,
+            false => 0..4,
+        };
+        ((row / 32) as u32, groups.map(move |g| 32 * g + row % 32))
+    }
 }
 
 impl TensorMemory {
@@ -81,16 +122,24 @@ impl TensorMemory {
                 alignment: LANES as u32,
             });
         }
-        self.check_columns(column, source.rows.div_ceil(32) as u32)?;
+        self.check_columns(column, source.run().div_ceil(32) as u32)?;
         (0..source.rows)
-            .map(|row| self.scale_word(row, column + row as u32 / 32))
+            .map(|row| {
+                let (behind, lanes) = source.copies(row);
+                self.scale_word(row, column + behind, lanes)
+            })
             .collect()
     }
 
-    fn scale_word(&self, row: usize, column: u32) -> Result<u32, TensorMemoryError> {
-        let lane = row % 32;
+    fn scale_word(
+        &self,
+        row: usize,
+        column: u32,
+        mut lanes: impl Iterator<Item = usize>,
+    ) -> Result<u32, TensorMemoryError> {
+        let lane = lanes.next().unwrap_or(0);
         let word = self.row(lane, column)[0];
-        for other_lane in [lane + 32, lane + 64, lane + 96] {
+        for other_lane in lanes {
             let other_word = self.row(other_lane, column)[0];
             if other_word != word {
                 return Err(TensorMemoryError::ScaleCopiesDiffer {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::iter;
 
 pub use access::{Access, AccessShape};
-pub use copy::{CopyShape, Decompression};
+pub use copy::CopyShape;
 pub use layout::{AccumulatorBlock, ScaleSource, accumulator_blocks, accumulator_cell};
 
 /// Lanes of tensor memory.
@@ -167,7 +167,6 @@ fn check_size(columns: u32) -> Result<(), TensorMemoryError> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum TensorMemoryError {
-    Unsupported(String),
     AllocationSize(u32),
     AllocationAfterRelinquish,
     GrowingAllocation {
@@ -217,7 +216,6 @@ impl fmt::Display for TensorMemoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use TensorMemoryError as E;
         match self {
-            E::Unsupported(what) => write!(f, "{what} is not implemented"),
             E::AllocationSize(columns) => write!(
                 f,
                 "{columns} columns: must be a power of two from 32 to 512"

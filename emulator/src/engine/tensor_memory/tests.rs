@@ -215,7 +215,7 @@ fn copied(shape: CopyShape, rows: usize, row_bytes: usize, address: u32) -> Tens
         swizzle: Swizzle::None,
     };
     let mut memory = allocated(64);
-    memory.copy(shape, None, address, &shared, &matrix).unwrap();
+    memory.copy(shape, address, &shared, &matrix).unwrap();
     memory
 }
 
@@ -263,6 +263,7 @@ fn scale_words_come_from_all_four_lane_groups() {
     let source = ScaleSource {
         address: 2 << 30 | 16,
         rows: 240,
+        halved: false,
     };
     assert_eq!(memory.scale_words(source), Ok((0..240).collect()));
     memory.row_mut(64 + 5, 18)[0] = 99;
@@ -275,6 +276,23 @@ fn scale_words_come_from_all_four_lane_groups() {
         other_word: 99,
     };
     assert_eq!(memory.scale_words(source), Err(difference));
+}
+
+#[test]
+fn halved_scales_lie_in_the_lanes_of_their_half() {
+    let mut memory = numbered();
+    for lane in 0..LANES {
+        memory.row_mut(lane, 16)[0] = (lane / 64 * 48 + lane % 32) as u32;
+        memory.row_mut(lane, 17)[0] = (lane / 64 * 48 + 32 + lane % 32) as u32;
+    }
+    let source = ScaleSource {
+        address: 16,
+        rows: 96,
+        halved: true,
+    };
+    assert_eq!(memory.scale_words(source), Ok((0..96).collect()));
+    memory.row_mut(96 + 5, 16)[0] = 99;
+    assert!(memory.scale_words(source).is_err());
 }
 
 #[test]
