@@ -29,7 +29,8 @@ pub enum Checks {
     All,
     /// The same, and rules of the ISA that compilers in daily use leave out without harm: both `tcgen05.fence`s between
     /// tensor operations of different threads, `fence.mbarrier_init` before the first copy or commit that signals a
-    /// barrier, and `tcgen05.wait::ld` before the results are used.
+    /// barrier, and `tcgen05.wait::ld` before the results are used. And data must not take the place of a barrier that
+    /// nobody needed, or of a tensor map behind `tensormap.cp_fenceproxy`, without `mbarrier.inval` or a proxy fence.
     Strict,
     /// Only what an instruction needs in order to execute: faster, for kernels that have been checked.
     None,
