@@ -116,8 +116,11 @@ fn hopper(plan: &Plan, inside: &sm_90a::Kernel) -> Work {
         token_scale_loads: 1,
         boxes: 1,
         copies_scales: false,
-        // The table in `plan::sm_90a`, for half a K block of 128.
-        dequantise: (165.0, 1.25),
+        // A step is half a K block of 128.
+        dequantise: (
+            sm_90a::K_BLOCK_CYCLES.0 / 2.0,
+            sm_90a::K_BLOCK_CYCLES.1 / 2.0,
+        ),
         chunk: 8,
     }
 }
