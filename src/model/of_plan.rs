@@ -186,6 +186,10 @@ fn tile(plan: &Plan, work: &Work, chunks: &Chunks, scheduled: &Scheduled) -> Til
     let own_rows = WEIGHT_ROWS.min(weight_rows) + own_tokens;
     let fill_step = own_rows * STEP_BYTES + (1 + slabs) * SCALE_BLOCK_BYTES;
     let (of_tile, of_column) = work.dequantise;
+    let width = match &plan.kernel {
+        TargetPlan::Sm100a(_) => token_tile.width,
+        TargetPlan::Sm90a(inside) => sm_90a::widths::of_code(&inside.widths, token_tile.width),
+    };
     Tile {
         k_blocks: part.k_blocks,
         steps,
@@ -195,12 +199,12 @@ fn tile(plan: &Plan, work: &Work, chunks: &Chunks, scheduled: &Scheduled) -> Til
         copies: 2 * work.boxes + 1 + slabs,
         mma: Mma {
             rows: WEIGHT_ROWS * work.mma_ctas,
-            columns: token_tile.width,
+            columns: width,
             ctas: work.mma_ctas,
         },
         mmas: 1,
         scale_copies: if work.copies_scales { 1 + slabs } else { 0 },
-        dequantise_cycles: of_tile + of_column * f64::from(token_tile.width),
+        dequantise_cycles: of_tile + of_column * f64::from(width),
         columns: rows.next_multiple_of(work.chunk),
         // Who stores the sum stores all of it; each has its share of the time.
         store_bytes: rows * weight_rows * plan.set.output.bytes() as u32 / part.of,
