@@ -179,9 +179,11 @@ def times(s):
 
 
 def keep(s, name, output):
-    """JSON from a program whose progress may stand before it."""
+    """JSON from a program whose progress may stand before it, and its verdict after it."""
     if output and "{" in output:
-        (s.out / name).write_text(output[output.index("{"):])
+        begin = output.index("{")
+        _, end = json.JSONDecoder().raw_decode(output, begin)
+        (s.out / name).write_text(output[begin:end])
 
 
 def peers(s):

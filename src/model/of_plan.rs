@@ -116,8 +116,11 @@ fn hopper(plan: &Plan, inside: &sm_90a::Kernel) -> Work {
         token_scale_loads: 1,
         boxes: 1,
         copies_scales: false,
-        // The table in `plan::sm_90a`, for half a K block of 128.
-        dequantise: (165.0, 1.25),
+        // A step is half a K block of 128.
+        dequantise: (
+            sm_90a::K_BLOCK_CYCLES.0 / 2.0,
+            sm_90a::K_BLOCK_CYCLES.1 / 2.0,
+        ),
         chunk: 8,
     }
 }
@@ -190,6 +193,10 @@ fn tile(plan: &Plan, work: &Work, chunks: &Chunks, scheduled: &Scheduled) -> Til
     let own_rows = WEIGHT_ROWS.min(weight_rows) + own_tokens;
     let fill_step = own_rows * STEP_BYTES + (1 + slabs) * SCALE_BLOCK_BYTES;
     let (of_tile, of_column) = work.dequantise;
+    let width = match &plan.kernel {
+        TargetPlan::Sm100a(_) => token_tile.width,
+        TargetPlan::Sm90a(inside) => sm_90a::widths::of_code(&inside.widths, token_tile.width),
+    };
     Tile {
         k_blocks: part.k_blocks,
         steps,
@@ -199,12 +206,12 @@ fn tile(plan: &Plan, work: &Work, chunks: &Chunks, scheduled: &Scheduled) -> Til
         copies: 2 * work.boxes + 1 + slabs,
         mma: Mma {
             rows: WEIGHT_ROWS * work.mma_ctas,
-            columns: token_tile.width,
+            columns: width,
             ctas: work.mma_ctas,
         },
         mmas: 1,
         scale_copies: if work.copies_scales { 1 + slabs } else { 0 },
-        dequantise_cycles: of_tile + of_column * f64::from(token_tile.width),
+        dequantise_cycles: of_tile + of_column * f64::from(width),
         columns: rows.next_multiple_of(work.chunk),
         // Who stores the sum stores all of it; each has its share of the time.
         store_bytes: rows * weight_rows * plan.set.output.bytes() as u32 / part.of,

@@ -21,8 +21,11 @@ pub struct Constants {
     pub first_token: Constant,
     /// Tokens in the tile.
     pub rows: Constant,
-    /// Tokens that are multiplied: N of the MMAs.
+    /// Tokens that are dequantised.
     pub width: Constant,
+    /// Tokens that are multiplied, N of the MMAs: those beyond `width` are what the slot held before, and nobody stores
+    /// their sums.
+    pub code_width: Constant,
     /// Weight rows of the group.
     pub n: Constant,
     /// Distance of two rows of C.
@@ -56,6 +59,7 @@ pub fn constants(
     rows: &[Row<'_>],
     offsets: &[Offsets],
     stage: &Stage,
+    widths: &[u32],
     k_tail: bool,
 ) -> (Constants, Table) {
     let mut table = Table::default();
@@ -75,6 +79,9 @@ pub fn constants(
         first_token: each("first_token", &|r| r.token_tile.first),
         rows: each("rows", &|r| r.token_tile.rows),
         width: each("width", &|r| r.token_tile.width),
+        code_width: each("code_width", &|r| {
+            super::widths::of_code(widths, r.token_tile.width)
+        }),
         n: each("n", &|r| r.tiling.n),
         c_pitch: each("c_pitch", &|r| r.tiling.n * 2),
         k_blocks: each("k_blocks", &|r| r.tiling.k_blocks),

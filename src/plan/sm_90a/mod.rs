@@ -23,12 +23,32 @@
 //! | dequantisation: 15 instructions for 8 elements, 9 of them on the half-rate ALU: 18 cycles a warp and word | 2 x 8 words: 290 | 16 words a token row, W / 128 warps' rows a scheduler: 2.3 W | 65 % at W = 128 |
 //! | shared memory, 128 bytes a cycle | 64 in, 64 out | 0.5 W in, 0.5 W out, 2 W back as f16, 4 W read by wgmma (once a warpgroup) | 100 % at W = 128, 94 % at 256 |
 //!
-//! So below W = 56 dequantisation is the limit, above it shared memory and the tensor core are nearly even, and no
-//! width can reach the tensor core's peak: 80 to 85 % of it would be good.
+//! So it was expected that below W = 56 dequantisation is the limit, that above it shared memory and the tensor core are
+//! nearly even, and that 80 to 85 % of the tensor core's peak can be had.
+//!
+//! # What it costs (an H100 at 1.98 GHz, driver 580.159; kernels with parts taken out)
+//! Half of that: a K block takes about `600 + 10.5 W` cycles, within 15 % in 15 plans of P1 to P4 (W is that of the
+//! code). For P3 (W = 96 and 112, 32 K blocks a CTA, 31.5 us):
+//!
+//! | left in the kernel | us | |
+//! |---|---|---|
+//! | barriers alone | 7.4 | 270 cycles a K block from barrier to barrier; 3 us for the launch and both ends |
+//! | loads | 13.7 | 5.5 TB/s out of L2: every CTA fetches its tokens itself |
+//! | MMAs | 18.4 | 950 cycles a K block, 6 % above the tensor core's |
+//! | MMAs, weights | 23.5 | with loads |
+//! | MMAs, weights, tokens loaded and stored but not computed | 26.7 | stores to shared memory compete with wgmma's reads |
+//! | all | 31.5 | |
+//!
+//! The parts add up where they were expected to overlap. It is not for waiting: without the waits for slots the kernel
+//! is as slow. Fewer instructions on the ALU (shifts as multiplications) change nothing, nor does unpacking
+//! before waiting for the MMAs before; units of eight tokens and more token warps are slower, by their stores. A cluster
+//! of two whose CTAs store half of the tokens in each other's shared memory takes twice as long. A third slot gains 10 %
+//! on P1, since wide tiles dequantise weights less often.
 
 pub mod constants;
 mod print;
 pub mod shared_memory;
+pub mod widths;
 
 use super::parameters::Maps;
 use super::tiling::Widths;
@@ -39,7 +59,6 @@ use crate::artifact::LaunchShape;
 use crate::problem::Set;
 use constants::Constants;
 use shared_memory::SharedMap;
-use std::collections::BTreeSet;
 
 /// K elements of a stage: what one lane in four reads of a row is one 16-byte unit.
 pub const K_BLOCK: u32 = 128;
@@ -63,6 +82,10 @@ pub struct Registers {
     pub token: u32,
 }
 
+/// Widths with code of their own. With four wide ones ptxas (13.0, 13.5) finds "insufficient register resources" for the
+/// function and waits for every single MMA, though each path alone has enough.
+pub const MOST_WIDTHS: usize = 3;
+
 /// The one share that fits the widest tile.
 pub const REGISTERS: Registers = Registers {
     multiply: 184,
@@ -85,7 +108,7 @@ pub struct Kernel {
     pub choices: Choices,
     /// Shared memory.
     pub shared: SharedMap,
-    /// The widths of token tiles, each with code of its own: N is part of wgmma's opcode.
+    /// The widths that there is code for: N is part of wgmma's opcode. A tile takes the next that is not less than its own.
     pub widths: Vec<u32>,
     /// What the code must know of each tile.
     pub constants: Constants,
@@ -96,18 +119,19 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     legality::check_sizes(set)?;
     let widths = Widths::UpTo(choices.max_width);
     let (tilings, token_tiles) = tiling::tile(set, K_BLOCK, &widths, &target, WEIGHT_ROWS);
+    let widths = widths::few(&tilings, &token_tiles, MOST_WIDTHS);
     let cost = |tile: &schedule::Tile| {
         let token_tile = &token_tiles[tile.token_tile];
-        tile_cost(token_tile.width, tilings[token_tile.tiling].k_blocks)
+        let width = widths::of_code(&widths, token_tile.width);
+        tile_cost(width, tilings[token_tile.tiling].k_blocks)
     };
     let schedule = schedule::balanced(&tilings, &token_tiles, choices.ctas, cost);
     let shared = shared_memory::map(&tilings, &token_tiles, &target)?;
-    let widths: BTreeSet<u32> = token_tiles.iter().map(|t| t.width).collect();
     let k_tail = tiling::has_k_tail(&tilings, K_BLOCK);
     let maps = Maps::of_operands(K_BLOCK);
     let offsets = maps.offsets(&tilings);
     let rows = table::rows(&schedule, &token_tiles, &tilings);
-    let (constants, table) = constants::constants(&rows, &offsets, &shared.stage, k_tail);
+    let (constants, table) = constants::constants(&rows, &offsets, &shared.stage, &widths, k_tail);
     let parameters = parameters::layout(&tilings, &maps, 0);
     let launch = LaunchShape {
         grid: [schedule.ctas.len() as u32, 1, 1],
@@ -127,19 +151,22 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
         kernel: TargetPlan::Sm90a(Box::new(Kernel {
             choices,
             shared,
-            widths: widths.into_iter().collect(),
+            widths,
             constants,
         })),
     })
 }
 
-/// Cycles that a tile takes, as the module's table says: predicted, not measured.
+/// Cycles of a K block of 128, measured: see the module's second table. A constant and what each column adds.
+pub const K_BLOCK_CYCLES: (f64, f64) = (600.0, 10.5);
+
+/// Cycles that a tile takes.
 pub fn tile_cost(width: u32, k_blocks: u32) -> u64 {
-    let dequantisation = 330 + 5 * width / 2;
-    let k_block = (8 * width).max(dequantisation);
+    let (constant, each) = K_BLOCK_CYCLES;
+    let k_block = constant + each * f64::from(width);
     // First loads, first dequantisation, the epilogue.
     let ends = 1500 + 6 * width;
-    u64::from(k_blocks) * u64::from(k_block) + u64::from(ends)
+    u64::from(k_blocks) * k_block as u64 + u64::from(ends)
 }
 
 impl Kernel {
