@@ -17,6 +17,8 @@ const HOPPER_WIDTHS: [u32; 7] = [192, 160, 128, 112, 96, 80, 64];
 const K_BLOCKS: [u32; 3] = [128, 256, 512];
 const ACCUMULATORS: [u32; 5] = [1, 2, 3, 4, 6];
 const CHUNKS: [u32; 3] = [16, 32, 64];
+/// Where CTAs are idle.
+const PREFETCHES: [u32; 2] = [4, 16];
 /// Alone; in pairs; in pairs that multicast scales; side by side.
 const TEAMS: [(bool, bool); 4] = [(false, false), (true, false), (true, true), (false, true)];
 
@@ -74,6 +76,7 @@ fn of_shape(most: u32, pair: bool, multicast: bool, ctas: u32, target: &Target) 
             split_k: 1,
             reduction: sm_100a::Reduction::Cluster,
             chunk: 32,
+            prefetch: 0,
             weights_hint: sm_100a::CacheHint::EvictFirst,
             tokens_hint: sm_100a::CacheHint::EvictLast,
         })
@@ -114,6 +117,10 @@ pub(super) fn neighbours(choices: &Choices) -> Vec<Choices> {
         ..c.clone()
     }));
     all.extend(CHUNKS.map(|chunk| sm_100a::Choices { chunk, ..c.clone() }));
+    all.extend(PREFETCHES.map(|prefetch| sm_100a::Choices {
+        prefetch,
+        ..c.clone()
+    }));
     all.extend(Order::ALL.map(|order| sm_100a::Choices { order, ..c.clone() }));
     all.retain(|near| near != c);
     all.into_iter().map(Choices::Blackwell).collect()

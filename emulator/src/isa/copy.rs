@@ -1,11 +1,10 @@
 //! Asynchronous copies: `cp.async`, `cp.async.bulk` and `cp.async.bulk.tensor` (PTX ISA, 9.7.9.25 and 9.7.9.27; brief, 3).
 
-use super::control::Nothing;
 use super::form::{Addr, Form};
 use super::memory::cache_hints;
 use super::reduction::{OPERATIONS, Reduction};
 use super::types::Ty;
-use super::{Collective, Execute, Op, Src};
+use super::{Execute, Op, Src};
 use crate::error::LoadError;
 use crate::machine::{BoxMode, FaultKind, Flow, SharedAddress, Space, Step, Work};
 
@@ -231,16 +230,7 @@ fn bulk(f: &mut Form<'_>) -> Decoded {
         return tensor(f, prefetch, false);
     }
     if prefetch {
-        f.ignore(&["L2", "global"]);
-        let policy = f.take("L2::cache_hint");
-        f.addr(0)?;
-        f.src(1, Ty::B32)?;
-        if policy {
-            f.src(2, Ty::B64)?;
-        }
-        return Ok(Box::new(Nothing {
-            collective: Collective::None,
-        }));
+        return super::prefetch::stretch(f);
     }
     let to = f.require("a destination space", &PLACES)?;
     let from = f.require("a source space", &PLACES)?;
@@ -520,15 +510,7 @@ fn tensor(f: &mut Form<'_>, prefetch: bool, reduces: bool) -> Decoded {
     let mode = f.choose(&modes).unwrap_or(BoxMode::Tile);
     let count = if mode == BoxMode::FourRows { 5 } else { rank };
     if prefetch {
-        f.ignore(&["L2", "global"]);
-        let policy = f.take("L2::cache_hint");
-        map_operand(f, 0, count)?;
-        if policy {
-            f.src(1, Ty::B64)?;
-        }
-        return Ok(Box::new(Nothing {
-            collective: Collective::None,
-        }));
+        return super::prefetch::tile(f, mode, |f| map_operand(f, 0, count));
     }
     let to = f.require("a destination space", &PLACES)?;
     f.require("a source space", &PLACES)?;

@@ -25,6 +25,7 @@ mod mma;
 mod mma_double;
 mod mma_scaled;
 mod movement;
+mod prefetch;
 mod reduction;
 mod rounding;
 mod special;
