@@ -141,7 +141,7 @@ fn dynamic_weights_are_waited_for() {
     for (weights, waits) in [(Weights::Static, 0), (Weights::Dynamic, 1)] {
         let kernel = emit::kernel(&planned(&uneven(weights), &every_way()[5])).unwrap();
         let prefetching = kernel.ptx.split("PREFETCH:").nth(1).unwrap();
-        let prefetching = prefetching.split("EXIT:").next().unwrap();
+        let prefetching = prefetching.split("EPILOGUE:").next().unwrap();
         assert_eq!(
             prefetching.matches("griddepcontrol.wait").count(),
             waits,

@@ -17,7 +17,7 @@ const HOPPER_WIDTHS: [u32; 7] = [192, 160, 128, 112, 96, 80, 64];
 const K_BLOCKS: [u32; 3] = [128, 256, 512];
 const ACCUMULATORS: [u32; 5] = [1, 2, 3, 4, 6];
 const CHUNKS: [u32; 3] = [16, 32, 64];
-/// Where CTAs are idle.
+/// How far ahead CTAs without tiles fetch.
 const PREFETCHES: [u32; 2] = [4, 16];
 /// Alone; in pairs; in pairs that multicast scales; side by side.
 const TEAMS: [(bool, bool); 4] = [(false, false), (true, false), (true, true), (false, true)];
@@ -102,6 +102,20 @@ fn worker_counts(set: &Set, widths: &[u32], target: &Target, side_by_side: u32) 
     }
 }
 
+/// The same choices with CTAs that prefetch, where CTAs are idle.
+pub(super) fn prefetching(choices: &Choices) -> Vec<Choices> {
+    let Choices::Blackwell(c) = choices else {
+        return Vec::new();
+    };
+    let with = |prefetch| {
+        Choices::Blackwell(sm_100a::Choices {
+            prefetch,
+            ..c.clone()
+        })
+    };
+    PREFETCHES.map(with).to_vec()
+}
+
 /// Every value of every inner choice, one at a time.
 pub(super) fn neighbours(choices: &Choices) -> Vec<Choices> {
     let Choices::Blackwell(c) = choices else {
@@ -117,10 +131,6 @@ pub(super) fn neighbours(choices: &Choices) -> Vec<Choices> {
         ..c.clone()
     }));
     all.extend(CHUNKS.map(|chunk| sm_100a::Choices { chunk, ..c.clone() }));
-    all.extend(PREFETCHES.map(|prefetch| sm_100a::Choices {
-        prefetch,
-        ..c.clone()
-    }));
     all.extend(Order::ALL.map(|order| sm_100a::Choices { order, ..c.clone() }));
     all.retain(|near| near != c);
     all.into_iter().map(Choices::Blackwell).collect()
