@@ -38,6 +38,7 @@ fn base() -> Choices {
         split_k: 1,
         reduction: Reduction::Cluster,
         chunk: 32,
+        prefetch: 0,
         weights_hint: CacheHint::Normal,
         tokens_hint: CacheHint::Normal,
     }

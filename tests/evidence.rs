@@ -17,13 +17,14 @@ fn sets(file: &str) -> Vec<Set> {
     ShapeFile::read(shapes.join(file)).unwrap().sets
 }
 
-/// The chosen plan, but for CTAs that work alone.
+/// The chosen plan, but for CTAs that work alone, and none that only prefetches.
 fn alone(set: &Set) -> Plan {
     let chosen = choose(set, SM_100A).unwrap();
     let choices = sm_100a::Choices {
         pair: false,
         multicast: false,
         ctas: SM_100A.sms,
+        prefetch: 0,
         ..inside(&chosen).choices.clone()
     };
     sm_100a::plan(set, SM_100A, choices).unwrap()

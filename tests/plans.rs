@@ -192,6 +192,7 @@ fn choices(widths: Widths) -> Choices {
         split_k: 1,
         reduction: Reduction::Cluster,
         chunk: 32,
+        prefetch: 0,
         weights_hint: CacheHint::Normal,
         tokens_hint: CacheHint::Normal,
     }

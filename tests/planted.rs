@@ -42,6 +42,7 @@ fn choices(ctas: u32, widths: Widths, accumulators: u32) -> Choices {
         split_k: 1,
         reduction: Reduction::Cluster,
         chunk: 32,
+        prefetch: 0,
         weights_hint: CacheHint::Normal,
         tokens_hint: CacheHint::Normal,
     }

@@ -18,6 +18,8 @@ const HOPPER_WIDTHS: [u32; 7] = [192, 160, 128, 112, 96, 80, 64];
 const K_BLOCKS: [u32; 3] = [128, 256, 512];
 const ACCUMULATORS: [u32; 5] = [1, 2, 3, 4, 6];
 const CHUNKS: [u32; 3] = [16, 32, 64];
+/// How far ahead CTAs without tiles fetch.
+const PREFETCHES: [u32; 2] = [4, 16];
 /// Alone; in pairs; in pairs that multicast scales; side by side.
 const TEAMS: [(bool, bool); 4] = [(false, false), (true, false), (true, true), (false, true)];
 
@@ -75,6 +77,7 @@ fn of_shape(most: u32, pair: bool, multicast: bool, ctas: u32, target: &Target) 
             split_k: 1,
             reduction: sm_100a::Reduction::Cluster,
             chunk: 32,
+            prefetch: 0,
             weights_hint: sm_100a::CacheHint::EvictFirst,
             tokens_hint: sm_100a::CacheHint::EvictLast,
         })
@@ -98,6 +101,20 @@ fn worker_counts(set: &Set, widths: &[u32], target: &Target, side_by_side: u32) 
     } else {
         vec![even, all]
     }
+}
+
+/// The same choices with CTAs that prefetch, where CTAs are idle.
+pub(super) fn prefetching(choices: &Choices) -> Vec<Choices> {
+    let Choices::Blackwell(c) = choices else {
+        return Vec::new();
+    };
+    let with = |prefetch| {
+        Choices::Blackwell(sm_100a::Choices {
+            prefetch,
+            ..c.clone()
+        })
+    };
+    PREFETCHES.map(with).to_vec()
 }
 
 /// Every value of every inner choice, one at a time.

@@ -11,6 +11,7 @@
 //! # Cost
 //! Simulating launches that overlap takes several launches each. So all candidates are first priced as launches apart, in
 //! parallel, cheapest bound first and within [`EVENTS`]; overlap is simulated for the best of them.
+//! What only overlap can pay for, prefetching by CTAs without tiles, is tried on the best of all.
 //!
 //! L2 hints are not priced (the model's L2 forgets nothing): weights pass through, tokens stay, as every published
 //! kernel that says anything says.

@@ -1,6 +1,6 @@
 //! Pricing the candidates, and the order among them.
 
-use super::candidates::{neighbours, shapes};
+use super::candidates::{neighbours, prefetching, shapes};
 use super::{Choice, Choices, EVENTS, Measured, NoPlan, RUNNERS_UP, Refused, RunnerUp, machine};
 use crate::model::{Machine, Price, Workload, price};
 use crate::plan::{Plan, Target};
@@ -95,6 +95,7 @@ impl Search<'_> {
         search.price_apart(0);
         let most = FINALISTS.min(search.events_left_for_finalists());
         search.price_finalists(most.max(at_least));
+        search.price_prefetches();
         search
     }
 
@@ -174,6 +175,20 @@ impl Search<'_> {
         for (index, price) in priced {
             self.candidates[index].price = Some(price);
         }
+    }
+
+    /// Adds the best plan with prefetches, and prices those as they are launched: what they are good for is the time in
+    /// which the launch before still runs.
+    fn price_prefetches(&mut self) {
+        let Some(&best) = self.ranked().first() else {
+            return;
+        };
+        let known = self.candidates.len();
+        self.add(prefetching(&Choices::of(&self.candidates[best].plan)));
+        let machine = &self.machine;
+        self.candidates[known..].par_iter_mut().for_each(|new| {
+            new.price = Some(price(&new.workload, machine));
+        });
     }
 
     /// The best so far. Launches behind an upload cannot gain from overlap, which is not priced yet: if there are such

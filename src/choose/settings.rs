@@ -75,6 +75,7 @@ impl Choices {
                 ("k_block", Setting::Number(c.k_block)),
                 ("accumulators", Setting::Number(c.accumulators)),
                 ("chunk", Setting::Number(c.chunk)),
+                ("prefetch", Setting::Number(c.prefetch)),
                 ("weights_hint", word(&HINTS, c.weights_hint)),
                 ("tokens_hint", word(&HINTS, c.tokens_hint)),
             ],
@@ -133,6 +134,7 @@ impl Choices {
             (Choices::Blackwell(c), "k_block") => c.k_block = number()?,
             (Choices::Blackwell(c), "accumulators") => c.accumulators = number()?,
             (Choices::Blackwell(c), "chunk") => c.chunk = number()?,
+            (Choices::Blackwell(c), "prefetch") => c.prefetch = number()?,
             (Choices::Blackwell(c), "weights_hint") => {
                 c.weights_hint = of_word(&HINTS, value).map_err(|w| wants(&w))?;
             }
@@ -156,7 +158,12 @@ impl Choices {
     pub(super) fn on(mut self, target: &Target) -> Self {
         match &mut self {
             Choices::Blackwell(c) => {
-                c.ctas = c.ctas.min(target.sms / c.side_by_side()).max(1);
+                let most = (target.sms / c.side_by_side()).max(1);
+                if c.ctas > most {
+                    // Nobody is idle there.
+                    c.prefetch = 0;
+                }
+                c.ctas = c.ctas.min(most).max(1);
             }
             Choices::Hopper(c) => c.ctas = c.ctas.min(target.sms).max(1),
         }

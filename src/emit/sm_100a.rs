@@ -76,6 +76,9 @@ struct GroupedGemm<'a> {
     commit_stage: String,
     commit_accumulator: String,
     early_weights: bool,
+    prefetches: bool,
+    /// CTAs with tiles, or two that stand side by side.
+    workers: usize,
     prefetch_maps: bool,
     prefetch_next_maps: bool,
     setup_barrier: u32,
@@ -181,6 +184,8 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         scale_copy: team::Copy::token_scales(choices),
         commit_stage: team::commit_stage(choices, "%slot_address"),
         commit_accumulator: team::commit_accumulator(choices, "%accumulator_full"),
+        prefetches: !kernel.prefetches.is_empty(),
+        workers: plan.schedule.ctas.len(),
         early_weights: plan.set.weights == Weights::Static,
         prefetch_maps: !block_in_memory,
         prefetch_next_maps: !block_in_memory

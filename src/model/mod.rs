@@ -39,6 +39,8 @@
 //! - Whether a scale copy takes the tensor core 0 or 30 cycles: both fit equally well; 10 is what cuBLAS's best rate
 //!   allows. At 74, the highest number published, prices rise by a third.
 //! - Memory at half load is too fast by up to 25 % (16 to 32 KB in flight on each SM); rings here hold 100 KB and more.
+//! - Prefetches into L2 by workers without tiles are requested as fast as an SM could take the bytes in, and delay whatever
+//!   is asked for after them; whether memory would serve them in that order nobody has published.
 //! - Not modelled: two halves of L2, its capacity, cold instruction and constant caches, power, host time.
 //!
 //! # What it says of designs that nobody has published

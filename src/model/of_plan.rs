@@ -1,10 +1,11 @@
 //! What a plan of this crate asks of the machine.
 
 use super::workload::{
-    Early, Kernel, Mma, Operand, Programmatic, Reduction, Stream, Tile, Worker, Workload,
+    Early, Kernel, Mma, Operand, Prefetch, Programmatic, Reduction, Stream, Tile, Worker, Workload,
 };
 use crate::artifact::Location;
 use crate::plan::schedule::Tile as Scheduled;
+use crate::plan::table::Visit;
 use crate::plan::tiling::TokenTile;
 use crate::plan::{
     Plan, SCALE_BLOCK_BYTES, SCALE_ROWS, STEP_K, TargetPlan, WEIGHT_ROWS, sm_90a, sm_100a,
@@ -36,6 +37,10 @@ impl From<&Plan> for Workload {
             name: plan.set.name.clone(),
             chunks: chunks.count,
             workers: workers.collect(),
+            prefetches: match &plan.kernel {
+                TargetPlan::Sm100a(inside) => prefetches(plan, inside, &chunks),
+                TargetPlan::Sm90a(_) => Vec::new(),
+            },
             kernel: work.kernel,
         }
     }
@@ -97,6 +102,33 @@ fn blackwell(plan: &Plan, inside: &sm_100a::Kernel) -> Work {
         dequantise: (0.0, 0.0),
         chunk: choices.chunk,
     }
+}
+
+/// Weights and their scales that workers without tiles fetch into L2.
+fn prefetches(plan: &Plan, inside: &sm_100a::Kernel, chunks: &Chunks) -> Vec<Vec<Prefetch>> {
+    let choices = &inside.choices;
+    let tile_rows = choices.tile_rows();
+    let of_end = |end: &Visit| {
+        let tile = plan.schedule.tiles[end.index];
+        let tiling_index = plan.token_tiles[tile.token_tile].tiling;
+        let tiling = &plan.tilings[tiling_index];
+        let rows = tile_rows.min(tiling.n - tile.weight_tile * tile_rows);
+        let step = rows * STEP_BYTES + rows.div_ceil(SCALE_ROWS) * SCALE_BLOCK_BYTES;
+        let last_steps = if end.part.first + end.part.k_blocks == tiling.k_blocks {
+            tiling.tail_steps
+        } else {
+            choices.steps()
+        };
+        let first = chunks.weights[tiling_index] + tile.weight_tile * tiling.k_blocks;
+        Prefetch {
+            first_chunk: first + end.part.first,
+            chunks: end.part.k_blocks,
+            bytes: choices.steps() * step,
+            last_bytes: last_steps * step,
+        }
+    };
+    let of_worker = |ends: &Vec<Visit>| ends.iter().map(of_end).collect();
+    inside.prefetches.iter().map(of_worker).collect()
 }
 
 /// Sums are in the registers of the warps that multiply, which store them before they go on.

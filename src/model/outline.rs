@@ -75,6 +75,7 @@ impl Outline {
         let workers = self.assign();
         let tiles = |places: &Vec<Place>| places.iter().map(|p| self.tile(p, &chunks)).collect();
         Workload {
+            prefetches: Vec::new(),
             name: self.name.clone(),
             chunks: chunks.count,
             workers: workers

@@ -2,14 +2,14 @@
 //!
 //! An event is one worker's load warp at the next stage of its ring. Everything that follows for that K block is then
 //! known: when its bytes arrive, when the tensor core gets to it, when the stage is free again, and at the end of a tile
-//! when the epilogue runs. Events are taken in the order of their times, so that all SMs share memory in the order in
+//! when the epilogue runs. What a worker without tiles prefetches are events of their own. Events are taken in the order of their times, so that all SMs share memory in the order in
 //! which they ask. Launches follow each other on one stream, each on data of its own, as the contest times them; what is
 //! reported is the distance of two launches in the steady state.
 
 use super::machine::Machine;
 use super::memory::Memory;
 use super::price::{Parts, Price};
-use super::track::{Rates, Track};
+use super::track::{Rates, Track, early_weights};
 use super::workload::{Early, Programmatic, Reduction, Workload};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -63,15 +63,26 @@ impl Finished {
     }
 }
 
+/// What happens at some time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// A worker's load warp gets to its next stage.
+    Stage(usize),
+    /// A worker without tiles asks L2 for a chunk of so many bytes.
+    Prefetch { chunk: u32, bytes: u32 },
+}
+
 /// One launch in progress.
 struct Launch<'a> {
     workload: &'a Workload,
     machine: &'a Machine,
     rates: &'a Rates,
     tracks: Vec<Track<'a>>,
-    events: BinaryHeap<Reverse<(u64, usize)>>,
+    events: BinaryHeap<Reverse<(u64, Event)>>,
     /// Workers that wait for a place.
     next_worker: usize,
+    /// Workers without tiles likewise.
+    next_idle: usize,
     /// Shares of split sums: how many are there, and the latest.
     sums: Vec<(u32, f64)>,
     idle_places: Vec<f64>,
@@ -118,6 +129,7 @@ impl<'a> Launch<'a> {
             tracks: Vec::with_capacity(workload.workers.len()),
             events: BinaryHeap::with_capacity(workload.workers.len()),
             next_worker: 0,
+            next_idle: 0,
             sums: vec![(0, 0.0); sums.map_or(0, |s| s as usize + 1)],
             idle_places: Vec::new(),
         };
@@ -131,7 +143,8 @@ impl<'a> Launch<'a> {
     /// Starts the next worker at a place, if there is one.
     fn start_worker(&mut self, place: u32, at: f64, dependency: f64) {
         let Some(worker) = self.workload.workers.get(self.next_worker) else {
-            self.idle_places.push(at);
+            let left = self.prefetch(at, dependency);
+            self.idle_places.push(left);
             return;
         };
         self.next_worker += 1;
@@ -147,14 +160,42 @@ impl<'a> Launch<'a> {
         self.schedule(self.tracks.len() - 1);
     }
 
+    /// Lets the next worker without tiles fetch what it has to; returns when its place is free again. It asks as fast as
+    /// an SM could take the bytes in, and waits for none.
+    fn prefetch(&mut self, at: f64, dependency: f64) -> f64 {
+        let Some(prefetches) = self.workload.prefetches.get(self.next_idle) else {
+            return at;
+        };
+        self.next_idle += 1;
+        let mut now = at + self.rates.until_load;
+        if !early_weights(&self.workload.kernel) {
+            now = now.max(dependency);
+        }
+        let sms = f64::from(self.workload.kernel.sms);
+        for (chunk, bytes) in prefetches.iter().flat_map(|p| p.each()) {
+            let event = Event::Prefetch { chunk, bytes };
+            self.events.push(Reverse((order(now), event)));
+            now += f64::from(bytes) / sms * self.rates.fill_us_per_byte;
+        }
+        now
+    }
+
     fn schedule(&mut self, track: usize) {
         if let Some(time) = self.tracks[track].next_issue() {
-            self.events.push(Reverse((order(time), track)));
+            self.events
+                .push(Reverse((order(time), Event::Stage(track))));
         }
     }
 
     fn execute(&mut self, memory: &mut Memory) {
-        while let Some(Reverse((_, index))) = self.events.pop() {
+        while let Some(Reverse((time, event))) = self.events.pop() {
+            let index = match event {
+                Event::Stage(index) => index,
+                Event::Prefetch { chunk, bytes } => {
+                    memory.load(f64::from_bits(time), chunk, bytes);
+                    continue;
+                }
+            };
             let track = &mut self.tracks[index];
             let share = track.block(self.rates, memory);
             if let Some((sum, full)) = share {

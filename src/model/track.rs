@@ -19,7 +19,7 @@ pub(super) struct Rates {
     read_column: f64,
     first_load: f64,
     /// Start to the first load, and start to the first MMA.
-    until_load: f64,
+    pub until_load: f64,
     until_mma: f64,
     /// Last store to the exit.
     exit: f64,
@@ -346,7 +346,8 @@ impl<'a> Track<'a> {
     }
 }
 
-fn early_weights(kernel: &Kernel) -> bool {
+/// Whether weights are loaded before the previous kernel has finished.
+pub(super) fn early_weights(kernel: &Kernel) -> bool {
     kernel
         .programmatic
         .is_some_and(|p| p.early != Early::Nothing)

@@ -17,8 +17,23 @@ pub struct Workload {
     pub chunks: u32,
     /// What each worker does, in the order in which workers are started.
     pub workers: Vec<Worker>,
+    /// What each worker without tiles asks L2 to fetch, in order.
+    pub prefetches: Vec<Vec<Prefetch>>,
     /// What all workers have in common.
     pub kernel: Kernel,
+}
+
+/// Consecutive chunks of weights that are fetched into L2 and no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefetch {
+    /// The first chunk.
+    pub first_chunk: u32,
+    /// How many.
+    pub chunks: u32,
+    /// Bytes of each but the last.
+    pub bytes: u32,
+    /// Bytes of the last one.
+    pub last_bytes: u32,
 }
 
 /// The tiles of one worker, in order.
@@ -157,7 +172,9 @@ pub enum Reduction {
 impl Workload {
     /// Bytes that loads request, L2 hits included.
     pub fn requested_bytes(&self) -> u64 {
-        self.each_load().map(|(_, bytes)| u64::from(bytes)).sum()
+        let loads = self.each_load().map(|(_, bytes)| u64::from(bytes));
+        let ahead = self.prefetches.iter().flatten().map(Prefetch::total_bytes);
+        loads.sum::<u64>() + ahead.sum::<u64>()
     }
 
     /// Bytes that must come from device memory: each chunk once, as the first load of it has it.
@@ -176,7 +193,9 @@ impl Workload {
 
     /// K blocks of all tiles: what a simulation of one launch goes through.
     pub fn events(&self) -> u64 {
-        self.each_tile().map(|t| u64::from(t.k_blocks)).sum()
+        let ahead = self.prefetches.iter().flatten();
+        let ahead = ahead.map(|p| u64::from(p.chunks)).sum::<u64>();
+        self.each_tile().map(|t| u64::from(t.k_blocks)).sum::<u64>() + ahead
     }
 
     /// What no simulation can be below, in microseconds: device memory, the fill of the busiest SM, its tensor core,
@@ -225,6 +244,21 @@ impl Stream {
         } else {
             self.bytes
         }
+    }
+}
+
+impl Prefetch {
+    /// Each chunk with its bytes.
+    pub fn each(self) -> impl Iterator<Item = (u32, u32)> {
+        let bytes = move |chunk| match chunk + 1 == self.chunks {
+            true => self.last_bytes,
+            false => self.bytes,
+        };
+        (0..self.chunks).map(move |chunk| (self.first_chunk + chunk, bytes(chunk)))
+    }
+
+    fn total_bytes(&self) -> u64 {
+        self.each().map(|(_, bytes)| u64::from(bytes)).sum()
     }
 }
 

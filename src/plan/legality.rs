@@ -27,6 +27,8 @@ pub enum Rule {
     SplitK,
     /// The parts of split sums must have room where they are brought together.
     Exchange,
+    /// Prefetching takes SMs without tiles, and weights that the first rings do not hold.
+    Prefetch,
     /// Scale arrays are addressed with 32-bit byte offsets.
     ScaleBytes,
     /// Tensor-map coordinates are signed 32-bit numbers.
@@ -45,6 +47,7 @@ impl Rule {
             Rule::Multicast => "multicast",
             Rule::SplitK => "split-k",
             Rule::Exchange => "exchange",
+            Rule::Prefetch => "prefetch",
             Rule::ScaleBytes => "scale-bytes",
             Rule::Coordinates => "coordinates",
         }
@@ -63,6 +66,7 @@ impl Rule {
             Rule::Multicast => "choose a K block of 128 or more, or no multicast",
             Rule::SplitK => "choose fewer parts",
             Rule::Exchange => "choose narrower token tiles or fewer parts",
+            Rule::Prefetch => "choose fewer CTAs, or no prefetch",
             Rule::ScaleBytes | Rule::Coordinates => {
                 "split the group into several groups of fewer rows"
             }

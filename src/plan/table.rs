@@ -5,7 +5,7 @@
 //! CTA c, and every row says how far away the CTA's next one is: whoever knows its CTA finds all about its first tile in
 //! one step.
 
-use super::schedule::{Schedule, Tile};
+use super::schedule::{Part, Schedule, Tile};
 use super::tiling::{GroupTiling, TokenTile};
 
 /// One tile, with everything that is known of it.
@@ -27,18 +27,34 @@ pub struct Row<'a> {
     pub next: u32,
 }
 
-/// The rows of the table: the first tiles of all CTAs, then the others, CTA by CTA.
+/// What a CTA without tiles has to do with one of another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// The CTA that computes the tile.
+    pub cta: usize,
+    /// The tile's index in the schedule.
+    pub index: usize,
+    /// What of the sum over K is meant.
+    pub part: Part,
+}
+
+/// The rows of the table: the first tiles of all CTAs, then the others, CTA by CTA. CTAs without tiles come behind
+/// those that have some; each visits at least one.
 pub fn rows<'a>(
     schedule: &Schedule,
+    visits: &[Vec<Visit>],
     token_tiles: &'a [TokenTile],
     tilings: &'a [GroupTiling],
 ) -> Vec<Row<'a>> {
-    let row = |cta: usize, index: usize, next: u32| {
-        let tile = schedule.tiles[index];
+    let row = |visit: &Visit, next: u32| {
+        let tile = Tile {
+            part: visit.part,
+            ..schedule.tiles[visit.index]
+        };
         let token_tile = &token_tiles[tile.token_tile];
         Row {
-            cta,
-            index,
+            cta: visit.cta,
+            index: visit.index,
             tile,
             token_tile,
             tiling: &tilings[token_tile.tiling],
@@ -46,18 +62,27 @@ pub fn rows<'a>(
             next,
         }
     };
+    let of_cta = |(cta, range): (usize, &std::ops::Range<u32>)| {
+        let visit = |index: u32| Visit {
+            cta,
+            index: index as usize,
+            part: schedule.tiles[index as usize].part,
+        };
+        range.clone().map(visit).collect()
+    };
+    let mut ways: Vec<Vec<Visit>> = schedule.ctas.iter().enumerate().map(of_cta).collect();
+    ways.extend_from_slice(visits);
     let mut first = Vec::new();
     let mut others = Vec::new();
-    let ctas = schedule.ctas.len();
-    for (cta, range) in schedule.ctas.iter().enumerate() {
-        let (start, end) = (range.start as usize, range.end as usize);
-        let to_second = if end - start > 1 {
-            (ctas + others.len() - cta) as u32
+    for (place, way) in ways.iter().enumerate() {
+        let to_second = if way.len() > 1 {
+            (ways.len() + others.len() - place) as u32
         } else {
             0
         };
-        first.push(row(cta, start, to_second));
-        others.extend((start + 1..end).map(|i| row(cta, i, u32::from(i + 1 < end))));
+        first.push(row(&way[0], to_second));
+        let is_not_last = |i: usize| u32::from(i + 1 < way.len());
+        others.extend((1..way.len()).map(|i| row(&way[i], is_not_last(i))));
     }
     first.extend(others);
     first

@@ -90,6 +90,11 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
          not rely on that",
     ),
     (
+        "PREFETCH",
+        "griddepcontrol.wait",
+        "a prefetch reads no value: the weights may still be written behind it, and L2 is where they are written to",
+    ),
+    (
         "EPILOGUE_ACCUMULATOR",
         "bar.warp.sync",
         "the warp reconverges where the loop before it ends; it only makes that explicit",

@@ -93,6 +93,8 @@ const EDITS: &[(&str, &[Edit])] = &[
     ("mov.u32 %accumulator_parity", &[Edit::OtherParity]),
     ("xor.b32 %parity", &[Edit::Removed]),
     ("xor.b32 %accumulator_parity", &[Edit::Removed]),
+    // A prefetch changes nothing that anybody could see; its faults are those of its addresses.
+    ("cp.async.bulk.prefetch", &[]),
     (
         "cp.async.bulk.tensor",
         &[Edit::Removed, Edit::FirstCoordinate, Edit::SecondCoordinate],

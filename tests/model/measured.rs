@@ -32,6 +32,7 @@ fn loads(stages: u32, bytes: u32, blocks: u32) -> Workload {
         sum: None,
     };
     Workload {
+        prefetches: Vec::new(),
         name: format!("{stages} x {bytes}"),
         chunks: 148 * blocks,
         workers: (0..148)

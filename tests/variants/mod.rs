@@ -31,6 +31,7 @@ pub fn alone() -> Choices {
         split_k: 1,
         reduction: Reduction::Cluster,
         chunk: 32,
+        prefetch: 0,
         weights_hint: CacheHint::EvictFirst,
         tokens_hint: CacheHint::EvictLast,
     }

@@ -1,13 +1,13 @@
 //! Asynchronous copies: `cp.async`, `cp.async.bulk` and `cp.async.bulk.tensor` (PTX ISA, 9.7.9.25 and 9.7.9.27; brief, 3).
 
 mod bulk;
+mod prefetch;
 mod tensor;
 
-use super::control::Nothing;
 use super::form::{Addr, Form};
 use super::memory::cache_hints;
 use super::types::Ty;
-use super::{Collective, Execute, Op, Src};
+use super::{Execute, Op, Src};
 use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, Space, Step, Work};
 use bulk::{bulk_load, bulk_reduction, bulk_store};
@@ -241,16 +241,7 @@ fn bulk(f: &mut Form<'_>) -> Decoded {
         return tensor(f, prefetch, false);
     }
     if prefetch {
-        f.ignore(&["L2", "global"]);
-        let policy = f.take("L2::cache_hint");
-        f.addr(0)?;
-        f.src(1, Ty::B32)?;
-        if policy {
-            f.src(2, Ty::B64)?;
-        }
-        return Ok(Box::new(Nothing {
-            collective: Collective::None,
-        }));
+        return prefetch::stretch(f);
     }
     let to = f.require("a destination space", &PLACES)?;
     let from = f.require("a source space", &PLACES)?;

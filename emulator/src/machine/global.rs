@@ -68,6 +68,12 @@ impl GlobalMemory {
         }
     }
 
+    /// Whether all of these bytes belong to one allocation.
+    pub fn contains(&self, address: u64, len: u64) -> Result<(), FaultKind> {
+        self.find(address, len)?;
+        Ok(())
+    }
+
     /// The start of the allocation that holds an address.
     pub fn base(&self, address: u64) -> Option<u64> {
         self.find(address, 0).ok().map(|a| a.base)

@@ -43,6 +43,8 @@ pub struct Constants {
     pub stage_bytes: Constant,
     /// Bytes that arrive for the last K block.
     pub tail_bytes: Constant,
+    /// Bytes of one slab of scales in all of the tile's K blocks; 0 if nobody prefetches them.
+    pub prefetch_bytes: Constant,
     /// Bytes of one slab of scales in the last K block.
     pub tail_scale_bytes: Constant,
     /// Distance of two slabs of scales in memory.
@@ -158,6 +160,13 @@ pub fn constants(
         stage_bytes: each("stage_bytes", &|r| arriving(r, stage.slab_bytes)),
         tail_bytes: each("tail_bytes", &|r| {
             of_load_tail(arriving(r, tail_scale_bytes(r)))
+        }),
+        prefetch_bytes: each("prefetch_bytes", &|r| {
+            let full = (r.tile.part.k_blocks.max(1) - 1) * stage.slab_bytes;
+            match choices.prefetch {
+                0 => 0,
+                _ => by_address(full + tail_scale_bytes(r)),
+            }
         }),
         tail_scale_bytes: each("tail_scale_bytes", &|r| of_load_tail(tail_scale_bytes(r))),
         slab_pitch: each("slab_pitch", &|r| by_address(slab_pitch(r))),

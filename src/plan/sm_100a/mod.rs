@@ -2,6 +2,7 @@
 
 pub mod constants;
 pub mod descriptors;
+pub mod prefetch;
 mod print;
 pub mod shared_memory;
 pub mod split;
@@ -16,6 +17,7 @@ use super::{
     schedule, table, tiling,
 };
 use crate::artifact::LaunchShape;
+use crate::plan::table::Visit;
 use crate::problem::Set;
 use constants::Constants;
 use shared_memory::SharedMap;
@@ -57,6 +59,8 @@ pub struct Choices {
     pub reduction: Reduction,
     /// Accumulator columns that the epilogue handles at a time: 16, 32 or 64.
     pub chunk: u32,
+    /// K blocks at the end of each worker's tiles whose weights CTAs without tiles fetch into L2; 0 for none.
+    pub prefetch: u32,
     /// What L2 is told of weights and their scales: [`CacheHint::ALL`].
     pub weights_hint: CacheHint,
     /// What L2 is told of tokens and their scales: [`CacheHint::ALL`].
@@ -94,6 +98,8 @@ pub struct Kernel {
     pub tensor: TensorMemory,
     /// The K = 64 steps of a stage.
     pub steps: Vec<Step>,
+    /// What each CTA without tiles fetches into L2, or each two that stand side by side.
+    pub prefetches: Vec<Vec<Visit>>,
     /// Where split sums are brought together in device memory.
     pub workspace: Workspace,
     /// What the code must know of each tile.
@@ -132,14 +138,17 @@ pub fn plan(set: &Set, target: Target, mut choices: Choices) -> Result<Plan, Ill
     let steps = steps::steps(&shared.stage, &tensor);
     let k_tail = tiling::has_k_tail(&tilings, choices.k_block);
     let maps = choices.maps();
-    let rows = table::rows(&schedule, &token_tiles, &tilings);
+    let prefetches =
+        prefetch::prefetches(&schedule, &token_tiles, &shared.rings, &target, &choices)?;
+    let rows = table::rows(&schedule, &prefetches, &token_tiles, &tilings);
     let offsets = maps.offsets(&tilings);
     let (constants, table) = constants::constants(
         &rows, &offsets, &choices, &shared, &tensor, &workspace, k_tail,
     );
     let parameters = parameters::layout(&tilings, &maps, workspace.bytes);
+    let workers = schedule.ctas.len() + prefetches.len();
     let launch = LaunchShape {
-        grid: [schedule.ctas.len() as u32 * choices.side_by_side(), 1, 1],
+        grid: [workers as u32 * choices.side_by_side(), 1, 1],
         block: [THREADS, 1, 1],
         cluster: [choices.cluster(), 1, 1],
         dynamic_shared: shared.bytes,
@@ -158,6 +167,7 @@ pub fn plan(set: &Set, target: Target, mut choices: Choices) -> Result<Plan, Ill
             shared,
             tensor,
             steps,
+            prefetches,
             workspace,
             constants,
         })),

@@ -10,12 +10,16 @@ impl Kernel {
         let least = |of: &dyn Fn(&super::shared_memory::Ring) -> u32| rings.iter().map(of).min();
         let most = |of: &dyn Fn(&super::shared_memory::Ring) -> u32| rings.iter().map(of).max();
         format!(
-            "stages: {} of {} bytes, accumulators: {} in {} columns{}",
+            "stages: {} of {} bytes, accumulators: {} in {} columns{}{}",
             range(least(&|r| r.stages), most(&|r| r.stages)),
             range(least(&|r| r.pitch), most(&|r| r.pitch)),
             self.tensor.accumulators,
             self.tensor.weight_scales,
-            self.choices.together()
+            self.choices.together(),
+            match self.prefetches.len() as u32 * self.choices.side_by_side() {
+                0 => String::new(),
+                ctas => format!(", {ctas} more that prefetch weights"),
+            }
         )
     }
 
@@ -27,6 +31,15 @@ impl Kernel {
             "order {:?}, hints: weights {:?}, tokens {:?}",
             c.order, c.weights_hint, c.tokens_hint
         )?;
+        let ends = self.prefetches.concat();
+        if !ends.is_empty() {
+            let blocks: u32 = ends.iter().map(|end| end.part.k_blocks).sum();
+            let (ends, ctas) = (ends.len(), self.prefetches.len());
+            writeln!(
+                f,
+                "prefetched into L2: {blocks} K blocks of weights at the end of {ends} tiles, by {ctas} workers without tiles"
+            )?;
+        }
         writeln!(f, "shared memory: {} bytes", s.bytes)?;
         let mut rings: Vec<_> = s
             .rings

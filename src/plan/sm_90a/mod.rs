@@ -130,7 +130,7 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     let k_tail = tiling::has_k_tail(&tilings, K_BLOCK);
     let maps = Maps::of_operands(K_BLOCK);
     let offsets = maps.offsets(&tilings);
-    let rows = table::rows(&schedule, &token_tiles, &tilings);
+    let rows = table::rows(&schedule, &[], &token_tiles, &tilings);
     let (constants, table) = constants::constants(&rows, &offsets, &shared.stage, &widths, k_tail);
     let parameters = parameters::layout(&tilings, &maps, 0);
     let launch = LaunchShape {

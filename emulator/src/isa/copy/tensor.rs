@@ -1,12 +1,11 @@
 //! `cp.async.bulk.tensor` and `cp.reduce.async.bulk.tensor` (PTX ISA, 9.7.9.27).
 
-use super::{Decoded, PLACES, Place};
+use super::{Decoded, PLACES, Place, prefetch};
 use crate::error::LoadError;
-use crate::isa::control::Nothing;
 use crate::isa::form::{Addr, Form};
 use crate::isa::reduction::OPERATIONS;
 use crate::isa::types::Ty;
-use crate::isa::{Collective, Execute, Src};
+use crate::isa::{Execute, Src};
 use crate::machine::{BoxMode, FaultKind, Flow, SharedAddress, Space, Step, Work};
 
 struct TensorLoad {
@@ -111,7 +110,7 @@ fn map_operand(f: &mut Form<'_>, i: usize, count: usize) -> Result<(Addr, Vec<Sr
     Ok((addr, coordinates))
 }
 
-pub(super) fn tensor(f: &mut Form<'_>, prefetch: bool, reduces: bool) -> Decoded {
+pub(super) fn tensor(f: &mut Form<'_>, prefetches: bool, reduces: bool) -> Decoded {
     let dimensions = [("1d", 1), ("2d", 2), ("3d", 3), ("4d", 4), ("5d", 5)];
     let rank = f.require("the number of dimensions", &dimensions)?;
     let modes = [
@@ -122,16 +121,8 @@ pub(super) fn tensor(f: &mut Form<'_>, prefetch: bool, reduces: bool) -> Decoded
     // A reduction names its operation in front of the mode.
     let mode = f.choose(&modes).unwrap_or(BoxMode::Tile);
     let count = if mode == BoxMode::FourRows { 5 } else { rank };
-    if prefetch {
-        f.ignore(&["L2", "global"]);
-        let policy = f.take("L2::cache_hint");
-        map_operand(f, 0, count)?;
-        if policy {
-            f.src(1, Ty::B64)?;
-        }
-        return Ok(Box::new(Nothing {
-            collective: Collective::None,
-        }));
+    if prefetches {
+        return prefetch::tile(f, mode, |f| map_operand(f, 0, count));
     }
     let to = f.require("a destination space", &PLACES)?;
     f.require("a source space", &PLACES)?;
