@@ -14,6 +14,9 @@ const KEPT: u64 = EVENTS / 4;
 /// Candidates for which overlapping launches are simulated.
 const FINALISTS: usize = 12;
 
+/// What prefetches must gain to be taken: less the model cannot tell apart.
+const PREFETCHES_EARN_US: f64 = 0.05;
+
 /// A legal candidate.
 struct Candidate {
     plan: Plan,
@@ -183,11 +186,14 @@ impl Search<'_> {
         let Some(&best) = self.ranked().first() else {
             return;
         };
+        let without = self.candidates[best].price.as_ref();
+        let most = without.map_or(0.0, |p| p.total_us - PREFETCHES_EARN_US);
         let known = self.candidates.len();
         self.add(prefetching(&Choices::of(&self.candidates[best].plan)));
         let machine = &self.machine;
         self.candidates[known..].par_iter_mut().for_each(|new| {
-            new.price = Some(price(&new.workload, machine));
+            let with = price(&new.workload, machine);
+            new.price = (with.total_us <= most).then_some(with);
         });
     }
 
