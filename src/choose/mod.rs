@@ -30,8 +30,8 @@ use crate::plan::{Illegal, Plan, Target};
 use crate::problem::{Pins, Set};
 use std::fmt;
 
-/// K blocks of all tiles together that a search may simulate: about half a second of one core.
-pub const EVENTS: u64 = 4_000_000;
+/// K blocks of all tiles together that a search may simulate: about a second of one core.
+pub const EVENTS: u64 = 8_000_000;
 /// Runners-up that are kept.
 pub const RUNNERS_UP: usize = 5;
 

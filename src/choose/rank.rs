@@ -8,11 +8,11 @@ use crate::problem::Set;
 use rayon::prelude::*;
 
 /// Shapes whose neighbours are tried.
-const REFINED: usize = 4;
+const REFINED: usize = 8;
 /// Of the K blocks that may be simulated, those kept for the neighbours.
 const KEPT: u64 = EVENTS / 4;
 /// Candidates for which overlapping launches are simulated.
-const FINALISTS: usize = 12;
+const FINALISTS: usize = 60;
 
 /// What prefetches must gain to be taken: less the model cannot tell apart.
 const PREFETCHES_EARN_US: f64 = 0.05;
