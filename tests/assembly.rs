@@ -1,13 +1,18 @@
 //! What ptxas and nvdisasm make of the generated kernels.
 
+mod variants;
+
 use nvfp4gen::assemble::{Assembly, Ptxas, nvdisasm};
 use nvfp4gen::choose;
 use nvfp4gen::emit;
-use nvfp4gen::plan::Target;
+use nvfp4gen::plan::schedule::Order;
+use nvfp4gen::plan::sm_100a::{Choices, plan};
 use nvfp4gen::plan::target::{Family, SM_100A, TARGETS};
+use nvfp4gen::plan::{Plan, Target};
 use nvfp4gen::problem::{Group, OutputType, Set, ShapeFile, Weights};
 use std::path::Path;
 use std::process::Command;
+use variants::alone;
 
 fn shipped() -> Vec<Set> {
     let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("shapes");
@@ -22,17 +27,19 @@ fn shipped() -> Vec<Set> {
         .collect()
 }
 
-fn ptx(set: &Set, target: Target) -> String {
-    emit::kernel(&choose::best(set, target).unwrap())
-        .unwrap()
-        .ptx
+fn ptx(plan: &Plan) -> String {
+    emit::kernel(plan).unwrap().ptx
 }
 
 fn assemble(set: &Set, target: Target) -> Assembly {
+    assemble_plan(&choose::best(set, target).unwrap())
+}
+
+fn assemble_plan(plan: &Plan) -> Assembly {
     let ptxas = Ptxas::find().expect("run scripts/fetch-tools");
     ptxas
-        .assemble(&ptx(set, target), target.name)
-        .unwrap_or_else(|e| panic!("{}: {e}", set.name))
+        .assemble(&ptx(plan), plan.target.name)
+        .unwrap_or_else(|e| panic!("{}: {e}", plan.set.name))
 }
 
 #[test]
@@ -70,8 +77,15 @@ fn every_shipped_set_assembles_for_every_target_without_spills_or_warnings() {
 #[test]
 fn the_machine_code_holds_what_the_plan_asks_for() {
     // Its CTAs work alone; what a pair issues is counted where pairs are tested.
+    let choices = Choices {
+        order: Order::Balanced,
+        ctas: SM_100A.sms,
+        chunk: 16,
+        ..alone()
+    };
     let set = shipped().into_iter().find(|set| set.name == "P2").unwrap();
-    let sass = disassemble(&assemble(&set, SM_100A).cubin);
+    let plan = plan(&set, SM_100A, choices).unwrap();
+    let sass = disassemble(&assemble_plan(&plan).cubin);
     let count = |opcode: &str| sass.lines().filter(|line| line.contains(opcode)).count();
     assert_eq!(count("UTCOMMA.4X"), 4, "an MMA for each K step");
     assert_eq!(
@@ -127,8 +141,9 @@ fn ptx_does_not_grow_with_the_number_of_groups() {
         weights: Weights::Dynamic,
     };
     let code_bytes = |set: &Set| {
-        assemble(set, SM_100A);
-        let text = ptx(set, SM_100A);
+        let plan = choose::best(set, SM_100A).unwrap();
+        assemble_plan(&plan);
+        let text = ptx(&plan);
         let tables = text
             .lines()
             .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
