@@ -104,8 +104,7 @@ def doctor(s):
 def build(s):
     """The library that everything loads: generated here, so that it is known to be this program's."""
     s.library = s.work / "library"
-    sets = ["leaderboard"] if s.gpu else ["mutants"]
-    s.shapes = [ROOT / "shapes" / f"{name}.toml" for name in sets]
+    s.shapes = [ROOT / "shapes/leaderboard.toml", HERE / "rows.toml"] if s.gpu else [ROOT / "shapes/mutants.toml"]
     s.run("build", 60, [s.program, "build", *s.shapes, "--target", "sm_90a", "--out", s.library])
 
 
