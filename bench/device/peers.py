@@ -11,6 +11,7 @@ The protocol: the L2 cache is cleared once, then the calls for all data sets run
 
 import argparse
 import functools
+import itertools
 import json
 import pathlib
 import statistics
@@ -258,7 +259,7 @@ def sets_of(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("shapes", type=pathlib.Path)
+    parser.add_argument("shapes", type=pathlib.Path, nargs="+")
     parser.add_argument("--json", type=pathlib.Path, required=True)
     parser.add_argument("--data-sets", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=20)
@@ -268,7 +269,7 @@ def main():
     flush = torch.empty(256 << 20, device="cuda", dtype=torch.uint8)
     report = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "data_sets": arguments.data_sets,
               "repeats": arguments.repeats, "sets": []}
-    for name, sizes in sets_of(arguments.shapes):
+    for name, sizes in itertools.chain.from_iterable(map(sets_of, arguments.shapes)):
         data = [Data(sizes, seed) for seed in range(arguments.data_sets)]
         rows = []
         for peer in PEERS:

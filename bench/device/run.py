@@ -3,7 +3,7 @@
     python3 bench/device/run.py --out results
 
 Needs the nvfp4gen program and, to compare with, the emulated driver: `pack` beside this file puts both into a folder with
-all else that is read here, so that the folder alone can be carried to the machine with the GPU. Every part has a time
+all else that is read here, the Python package among it, so that the folder alone can be carried to the machine with the GPU. Every part has a time
 limit of its own and writes a file of its own; one that fails loses nothing of the others. Without a GPU everything runs
 on the emulated driver, on few and small sets, and times then say nothing.
 """
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -86,6 +87,7 @@ class Session:
             self.say(f"{part['part']:<40} {part['result']:<24} {part.get('seconds', '')}")
         shutil.rmtree(self.work, ignore_errors=True)
         (self.out / "summary.json").write_text(json.dumps({"gpu": self.gpu, "parts": self.summary}, indent=1))
+        return all(part["result"] in ("ok", "not here") for part in self.summary)
 
 
 def find(given, places):
@@ -190,10 +192,27 @@ def peers(s):
         s.run("peers", 230, [sys.executable, HERE / "peers.py", *s.shapes, "--json", s.out / "peers.json"])
 
 
-def overhead(s):
-    script = ROOT / "bench/overhead/run.py"
-    if script.exists() and s.gpu:
-        s.run("overhead", 60, [sys.executable, script])
+def runtime(s):
+    """The run-time library's own tests on the driver, which print what its calls cost."""
+    test = ROOT / "runtime_device"
+    if s.gpu and test.exists():
+        s.run("run-time library", 60, [test, "--ignored", "--nocapture", "--test-threads", 1])
+
+
+def package(s):
+    """The Python package and the submission with torch's tensors, then what their calls cost beside the seed's."""
+    wheel, submission = next(ROOT.glob("*.whl"), None), ROOT / "submission.py"
+    if not (s.gpu and wheel and submission.exists()):
+        s.summary.append({"part": "package", "result": "not here"})
+        return
+    site = s.work / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    environment = dict(s.environment, PYTHONPATH=str(site), NVFP4GEN_LIBRARY=str(s.library),
+                       NVFP4GEN_SUBMISSION=str(submission))
+    s.run("package and submission", 120, [sys.executable, "-m", "unittest", "discover", "--start-directory",
+                                          ROOT / "python/tests_gpu"], environment)
+    s.run("overhead", 90, [sys.executable, ROOT / "bench/overhead/run.py", "--submission", submission, "--json",
+                           s.out / "overhead.json"], environment)
 
 
 def table(s):
@@ -223,7 +242,7 @@ def table(s):
 
 
 PARTS = {"doctor": doctor, "build": build, "probes": probes, "verify": verify, "bench": times, "peers": peers,
-         "sanitizer": sanitizer, "overhead": overhead, "table": table}
+         "sanitizer": sanitizer, "runtime": runtime, "package": package, "table": table}
 
 
 def main():
@@ -243,7 +262,7 @@ def main():
             except Exception as error:  # the parts after it still run
                 session.say(f"{name}: {type(error).__name__}: {error}")
                 session.summary.append({"part": name, "result": f"{type(error).__name__}"})
-    session.finish()
+    sys.exit(0 if session.finish() else 1)
 
 
 if __name__ == "__main__":
