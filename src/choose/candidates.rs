@@ -12,9 +12,9 @@ use crate::plan::{Target, WEIGHT_ROWS, sm_90a, sm_100a};
 use crate::problem::{Group, Set};
 
 const BLACKWELL_WIDTHS: [u32; 8] = [256, 224, 192, 160, 128, 112, 96, 64];
-/// Wide tiles dequantise weights less often, narrow ones balance better. Wider ones' MMAs do not fit the registers that
-/// ptxas counts with, which are those at entry.
-const HOPPER_WIDTHS: [u32; 7] = [192, 160, 128, 112, 96, 80, 64];
+/// Wide tiles dequantise weights less often, narrow ones balance better, and up to 56 two teams share them. MMAs of wider
+/// ones do not fit the registers that ptxas counts with, which are those at entry.
+const HOPPER_WIDTHS: [u32; 8] = [192, 160, 128, 112, 96, 80, 64, 56];
 const K_BLOCKS: [u32; 3] = [128, 256, 512];
 const ACCUMULATORS: [u32; 5] = [1, 2, 3, 4, 6];
 const CHUNKS: [u32; 3] = [16, 32, 64];

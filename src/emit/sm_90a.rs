@@ -3,11 +3,10 @@
 use super::function_name;
 use super::table::{Bring, TileTable};
 use crate::artifact::Location;
+use crate::plan::sm_90a::Kernel;
 use crate::plan::sm_90a::constants::Constants;
+use crate::plan::sm_90a::roles::{Roles, TEAM_WARPS};
 use crate::plan::sm_90a::shared_memory::{SharedMap, Stage};
-use crate::plan::sm_90a::{
-    Kernel, LOAD_WARP, MULTIPLY_WARPS, REGISTERS, THREADS, TOKEN_WARP, TOKEN_WARPS,
-};
 use crate::plan::table::Constant;
 use crate::plan::{Plan, SCALE_BLOCK_BYTES, parameters, tiling};
 use askama::Template;
@@ -30,12 +29,10 @@ struct GroupedGemm<'a> {
     target: &'a str,
     ptx_version: &'a str,
     function: String,
-    threads: u32,
-    load_warp: u32,
-    token_warp: u32,
-    token_warps: u32,
-    token_registers: u32,
-    multiply_registers: u32,
+    roles: &'a Roles,
+    multiply_threads: u32,
+    last_team_warp: u32,
+    short_k: bool,
     block_bytes: u32,
     block_alignment: u32,
     block_in_memory: bool,
@@ -55,7 +52,9 @@ struct GroupedGemm<'a> {
     unscale: &'static str,
     second_token_scales: u32,
     token_units: Vec<TokenUnit>,
+    unit_tokens: u32,
     token_halves: Vec<TokenHalf>,
+    token_words: Vec<TokenWord>,
     lower_row_weights: u32,
     lower_row_scales: u32,
     sums: u32,
@@ -81,12 +80,10 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         ptx_version: plan.target.ptx_version,
         function: function_name(&key),
         key: &key,
-        threads: THREADS,
-        load_warp: LOAD_WARP,
-        token_warp: TOKEN_WARP,
-        token_warps: TOKEN_WARPS,
-        token_registers: REGISTERS.token,
-        multiply_registers: REGISTERS.multiply,
+        roles: &kernel.roles,
+        multiply_threads: kernel.roles.multiply_threads(),
+        last_team_warp: TEAM_WARPS - 1,
+        short_k: kernel.has_idle_team(plan),
         block_bytes: plan.parameters.bytes,
         block_alignment: plan.parameters.alignment,
         block_in_memory,
@@ -101,7 +98,7 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         stage,
         full_to_empty: shared.empty - shared.full,
         slot_full_to_empty: shared.slot_empty - shared.slot_full,
-        barriers: barriers(shared),
+        barriers: barriers(shared, &kernel.roles),
         slabs: (0..stage.slabs).map(|i| Slab::new(i, kernel)).collect(),
         uneven_slabs: matches!(kernel.constants.slabs, Constant::Column(_)),
         k_tail: tiling::has_k_tail(&plan.tilings, crate::plan::sm_90a::K_BLOCK),
@@ -113,6 +110,8 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
             .into_iter()
             .flat_map(|half| [0, 1].map(|word| TokenHalf::new(half, word, shared)))
             .collect(),
+        unit_tokens: kernel.roles.unit_tokens,
+        token_words: (0..4).map(|i| TokenWord::new(i, shared)).collect(),
         lower_row_weights: 8 * stage.row_bytes,
         lower_row_scales: stage.weight_scales + 8 * 16,
         sums: kernel.widths.last().copied().unwrap_or(8) / 2,
@@ -137,7 +136,7 @@ struct Barrier {
     arrivals: u32,
 }
 
-fn barriers(shared: &SharedMap) -> Vec<Barrier> {
+fn barriers(shared: &SharedMap, roles: &Roles) -> Vec<Barrier> {
     let row = |name: &'static str, first: u32, count: u32, arrivals: u32| {
         (0..count).map(move |i| Barrier {
             name: format!("{name} {i}"),
@@ -145,20 +144,20 @@ fn barriers(shared: &SharedMap) -> Vec<Barrier> {
             arrivals,
         })
     };
-    let readers = MULTIPLY_WARPS + TOKEN_WARPS;
+    let readers = TEAM_WARPS + roles.token_warps;
     row("stage full", shared.full, shared.stages, 1)
         .chain(row("stage empty", shared.empty, shared.stages, readers))
         .chain(row(
             "slot full",
             shared.slot_full,
             shared.slots,
-            TOKEN_WARPS,
+            roles.token_warps,
         ))
         .chain(row(
             "slot empty",
             shared.slot_empty,
             shared.slots,
-            MULTIPLY_WARPS,
+            TEAM_WARPS,
         ))
         .collect()
 }
@@ -262,6 +261,40 @@ impl TokenHalf {
     }
 }
 
+/// A word of a token's 32 of K, which one lane has alone: eight elements, a quarter of each of four 16-byte units.
+struct TokenWord {
+    comment: String,
+    word: Word,
+    slot_offset: u32,
+    stores: Vec<Store>,
+}
+
+impl TokenWord {
+    fn new(index: u32, shared: &SharedMap) -> Self {
+        let (half, word) = (index / 2, index % 2);
+        let pair = |i: u32| format!("%pair{i}");
+        TokenWord {
+            comment: format!(
+                "{} scale block, word {word}.",
+                ["Even", "Odd"][half as usize]
+            ),
+            word: Word {
+                word: format!("%x{index}"),
+                scales: "%scales0".to_owned(),
+                broadcast: BROADCAST[half as usize],
+                pairs: [0, 1, 2, 3].map(pair),
+            },
+            slot_offset: half * shared.half_slot_bytes,
+            stores: (0..4)
+                .map(|i| Store {
+                    unit: 4 * word + i,
+                    pairs: pair(i),
+                })
+                .collect(),
+        }
+    }
+}
+
 /// The tokens' operand of one MMA: descriptor distance (16-byte units) from the start of the slot.
 struct TokenStep {
     index: u32,
@@ -318,7 +351,28 @@ struct Variant {
     label: String,
     sums: String,
     each_sum: Vec<String>,
+    fours: Vec<Four>,
     pairs: Vec<Pair>,
+}
+
+/// Four sums of a thread that one team leaves for the other.
+struct Four {
+    each: Vec<String>,
+    sums: String,
+    offset: u32,
+}
+
+/// Bytes that the threads of a team leave at a time, 16 each.
+const FOURS_BYTES: u32 = 32 * TEAM_WARPS * 16;
+
+impl Four {
+    fn new((index, each): (u32, &[String])) -> Self {
+        Four {
+            each: each.to_vec(),
+            sums: list(each.to_vec()),
+            offset: index * FOURS_BYTES,
+        }
+    }
 }
 
 /// Sixteen tokens of the epilogue, or the last eight.
@@ -347,6 +401,7 @@ impl Variant {
             width,
             label: format!("MULTIPLY_{width}"),
             sums: list(each_sum.clone()),
+            fours: (0..).zip(each_sum.chunks(4)).map(Four::new).collect(),
             each_sum,
             pairs: (0..width.div_ceil(16))
                 .map(|i| Pair::new(i, width))

@@ -264,7 +264,7 @@ fn hopper_shared(plan: &Plan, kernel: &sm_90a::Kernel) -> MemoryMap {
         Holds::Staging,
         map.staging,
         map.staging_bytes,
-        sm_90a::MULTIPLY_WARPS,
+        sm_90a::roles::TEAM_WARPS,
     ));
     regions.push(region(Holds::Barriers, map.full, map.bytes));
     MemoryMap {

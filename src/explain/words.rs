@@ -221,11 +221,16 @@ fn hopper(kernel: &sm_90a::Kernel) -> Vec<Paragraph> {
     );
     let multiply = format!(
         "Hopper has no FP4 tensor core. {} warps turn tokens into f16 in {} slots of shared memory; {} warps turn weights \
-         into f16 in registers and multiply (wgmma). Sums stay in registers until they are stored; widths {} have code of \
-         their own.",
-        sm_90a::TOKEN_WARPS,
+         into f16 in registers and multiply (wgmma){}. Sums stay in registers until they are stored; widths {} have code \
+         of their own.",
+        kernel.roles.token_warps,
         shared.slots,
-        sm_90a::MULTIPLY_WARPS,
+        kernel.roles.token_warp,
+        match kernel.roles.teams {
+            1 => "",
+            _ =>
+                ", as two teams that take K blocks in turn and add their sums through shared memory",
+        },
         kernel
             .widths
             .iter()

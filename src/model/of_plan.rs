@@ -5,6 +5,7 @@ use super::workload::{
 };
 use crate::artifact::Location;
 use crate::plan::schedule::Tile as Scheduled;
+use crate::plan::sm_90a::roles::Roles;
 use crate::plan::table::Visit;
 use crate::plan::tiling::TokenTile;
 use crate::plan::{
@@ -60,8 +61,8 @@ struct Work {
     boxes: u32,
     /// Whether scales are copied to tensor memory.
     copies_scales: bool,
-    /// Cycles that dequantising the operands of one K = 64 step takes: of a tile, and of each of its columns.
-    dequantise: (f64, f64),
+    /// Who dequantises the operands, where that is done.
+    dequantises: Option<Roles>,
     /// The epilogue reads whole chunks of so many columns.
     chunk: u32,
 }
@@ -99,7 +100,7 @@ fn blackwell(plan: &Plan, inside: &sm_100a::Kernel) -> Work {
         token_scale_loads: if fetched_by_both { 2 } else { 1 },
         boxes: inside.shared.stage.row_bytes / inside.shared.stage.span,
         copies_scales: true,
-        dequantise: (0.0, 0.0),
+        dequantises: None,
         chunk: choices.chunk,
     }
 }
@@ -148,11 +149,7 @@ fn hopper(plan: &Plan, inside: &sm_90a::Kernel) -> Work {
         token_scale_loads: 1,
         boxes: 1,
         copies_scales: false,
-        // A step is half a K block of 128.
-        dequantise: (
-            sm_90a::K_BLOCK_CYCLES.0 / 2.0,
-            sm_90a::K_BLOCK_CYCLES.1 / 2.0,
-        ),
+        dequantises: Some(inside.roles),
         chunk: 8,
     }
 }
@@ -224,7 +221,6 @@ fn tile(plan: &Plan, work: &Work, chunks: &Chunks, scheduled: &Scheduled) -> Til
     let own_tokens = rows.div_ceil(work.mma_ctas);
     let own_rows = WEIGHT_ROWS.min(weight_rows) + own_tokens;
     let fill_step = own_rows * STEP_BYTES + (1 + slabs) * SCALE_BLOCK_BYTES;
-    let (of_tile, of_column) = work.dequantise;
     let width = match &plan.kernel {
         TargetPlan::Sm100a(_) => token_tile.width,
         TargetPlan::Sm90a(inside) => sm_90a::widths::of_code(&inside.widths, token_tile.width),
@@ -243,7 +239,9 @@ fn tile(plan: &Plan, work: &Work, chunks: &Chunks, scheduled: &Scheduled) -> Til
         },
         mmas: 1,
         scale_copies: if work.copies_scales { 1 + slabs } else { 0 },
-        dequantise_cycles: of_tile + of_column * f64::from(width),
+        dequantise_cycles: work.dequantises.map_or(0.0, |roles| {
+            f64::from(roles.k_block_cycles(width)) / f64::from(steps)
+        }),
         columns: rows.next_multiple_of(work.chunk),
         // Who stores the sum stores all of it; each has its share of the time.
         store_bytes: rows * weight_rows * plan.set.output.bytes() as u32 / part.of,

@@ -1,6 +1,7 @@
 //! Plans for Hopper, which has no FP4 tensor core: operands are dequantised to f16, exactly, and multiplied by `wgmma`.
 //!
-//! A tile is 128 weight rows x a token tile, and its sums are the registers of two warpgroups, 64 weight rows each. The
+//! A tile is 128 weight rows x a token tile, and its sums are the registers of two warpgroups, 64 weight rows each, or of
+//! two such teams where tiles are narrow, each of every other K block ([`roles`]). The
 //! packed operands and their scales come by bulk copies as they are. Weights are dequantised in the registers of the
 //! warpgroup that multiplies (they are wgmma's operand A); tokens once a tile, by a warpgroup of their own, into swizzled
 //! shared memory (operand B), from where both multiply.
@@ -39,6 +40,21 @@
 //! | MMAs, weights, tokens loaded and stored but not computed | 26.7 | stores to shared memory compete with wgmma's reads |
 //! | all | 31.5 | |
 //!
+//! # Narrow tiles (an H200 at 1.98 GHz, 8 groups of N = K = 4096, us; every K block the same 9.2 KB)
+//! | tokens | one team | tokens in units of 8 | two teams, 3 slots | 6 slots | 6 slots, units of 8 |
+//! |---|---|---|---|---|---|
+//! | 8 | 37.9 | 33.8 | 44.1 | 30.8 | **28.1** |
+//! | 16 | 38.6 | 34.1 | 45.6 | 32.4 | **30.4** |
+//! | 32 | 40.5 | 37.9 | 47.1 | **34.6** | 36.2 |
+//! | 48 | 45.1 | 42.8 | 51.5 | 43.1 | 42.0 |
+//! | 64 | 47.5 | 46.6 | 54.4 | 46.3 | 50.1 |
+//!
+//! Below W = 64 the time of one team hardly depends on W: it is one step waiting for the other, the longest of them a warp
+//! that dequantises 32 tokens of a K block. Two teams alone are slower, since each holds a slot while it waits for the
+//! next; with twice the slots they are faster. More than 6 slots, more than 8 stages, or 7 token warps beside two teams
+//! change nothing. A copy of the same bytes takes 18 us.
+//!
+//! # Why the parts of wide tiles add up
 //! The parts add up where they were expected to overlap. It is not for waiting: without the waits for slots the kernel
 //! is as slow. Fewer instructions on the ALU (shifts as multiplications) change nothing, nor does unpacking
 //! before waiting for the MMAs before; units of eight tokens and more token warps are slower, by their stores. A cluster
@@ -47,6 +63,7 @@
 
 pub mod constants;
 mod print;
+pub mod roles;
 pub mod shared_memory;
 pub mod widths;
 
@@ -58,39 +75,14 @@ use super::{
 use crate::artifact::LaunchShape;
 use crate::problem::Set;
 use constants::Constants;
+use roles::Roles;
 use shared_memory::SharedMap;
 
 /// K elements of a stage: what one lane in four reads of a row is one 16-byte unit.
 pub const K_BLOCK: u32 = 128;
-/// Warps that multiply: two warpgroups.
-pub const MULTIPLY_WARPS: u32 = 8;
-/// The first of the warps that dequantise tokens.
-pub const TOKEN_WARP: u32 = 8;
-/// Warps that dequantise tokens.
-pub const TOKEN_WARPS: u32 = 7;
-/// The warp that issues loads, the last one.
-pub const LOAD_WARP: u32 = 15;
-/// Threads of a CTA.
-pub const THREADS: u32 = 512;
-
-/// Registers a thread, by role. Together 128 times 512, which is all that an SM has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registers {
-    /// Of the warpgroups that multiply: sums of up to 256 tokens take 128.
-    pub multiply: u32,
-    /// Of the others.
-    pub token: u32,
-}
-
 /// Widths with code of their own. With four wide ones ptxas (13.0, 13.5) finds "insufficient register resources" for the
 /// function and waits for every single MMA, though each path alone has enough.
 pub const MOST_WIDTHS: usize = 3;
-
-/// The one share that fits the widest tile.
-pub const REGISTERS: Registers = Registers {
-    multiply: 184,
-    token: 72,
-};
 
 /// The free choices of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +98,8 @@ pub struct Choices {
 pub struct Kernel {
     /// The choices that led here.
     pub choices: Choices,
+    /// Who does what.
+    pub roles: Roles,
     /// Shared memory.
     pub shared: SharedMap,
     /// The widths that there is code for: N is part of wgmma's opcode. A tile takes the next that is not less than its own.
@@ -120,13 +114,14 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     let widths = Widths::UpTo(choices.max_width);
     let (tilings, token_tiles) = tiling::tile(set, K_BLOCK, &widths, &target, WEIGHT_ROWS);
     let widths = widths::few(&tilings, &token_tiles, MOST_WIDTHS);
+    let roles = Roles::of(widths.last().copied().unwrap_or(8));
     let cost = |tile: &schedule::Tile| {
         let token_tile = &token_tiles[tile.token_tile];
         let width = widths::of_code(&widths, token_tile.width);
-        tile_cost(width, tilings[token_tile.tiling].k_blocks)
+        roles.tile_cycles(width, tilings[token_tile.tiling].k_blocks)
     };
     let schedule = schedule::balanced(&tilings, &token_tiles, choices.ctas, cost);
-    let shared = shared_memory::map(&tilings, &token_tiles, &target)?;
+    let shared = shared_memory::map(&tilings, &token_tiles, &roles, &target)?;
     let k_tail = tiling::has_k_tail(&tilings, K_BLOCK);
     let maps = Maps::of_operands(K_BLOCK);
     let offsets = maps.offsets(&tilings);
@@ -135,7 +130,7 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     let parameters = parameters::layout(&tilings, &maps, 0);
     let launch = LaunchShape {
         grid: [schedule.ctas.len() as u32, 1, 1],
-        block: [THREADS, 1, 1],
+        block: [roles.threads, 1, 1],
         cluster: [1, 1, 1],
         dynamic_shared: shared.bytes,
     };
@@ -150,6 +145,7 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
         launch,
         kernel: TargetPlan::Sm90a(Box::new(Kernel {
             choices,
+            roles,
             shared,
             widths,
             constants,
@@ -157,19 +153,13 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     })
 }
 
-/// Cycles of a K block of 128, measured: see the module's second table. A constant and what each column adds.
-pub const K_BLOCK_CYCLES: (f64, f64) = (600.0, 10.5);
-
-/// Cycles that a tile takes.
-pub fn tile_cost(width: u32, k_blocks: u32) -> u64 {
-    let (constant, each) = K_BLOCK_CYCLES;
-    let k_block = constant + each * f64::from(width);
-    // First loads, first dequantisation, the epilogue.
-    let ends = 1500 + 6 * width;
-    u64::from(k_blocks) * k_block as u64 + u64::from(ends)
-}
-
 impl Kernel {
+    /// Whether some tile has so few K blocks that a team may have none of it.
+    pub fn has_idle_team(&self, plan: &Plan) -> bool {
+        let fewest = plan.tilings.iter().map(|t| t.k_blocks).min();
+        fewest.is_some_and(|k_blocks| k_blocks < self.roles.teams)
+    }
+
     /// Whether some tile lacks this slab of token scales.
     pub fn slab_is_optional(&self, slab: u32) -> bool {
         self.constants.fewest_slabs <= slab

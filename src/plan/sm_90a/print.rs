@@ -9,7 +9,8 @@ impl Kernel {
         let s = &self.shared;
         let widths: Vec<_> = self.widths.iter().map(u32::to_string).collect();
         format!(
-            "stages: {} of {} bytes, slots: {} of {} bytes, widths: {}",
+            "teams: {}, stages: {} of {} bytes, slots: {} of {} bytes, widths: {}",
+            self.roles.teams,
             s.stages,
             s.stage.bytes,
             s.slots,
@@ -38,6 +39,9 @@ impl Kernel {
             "  {:>6}  slots: {} of {} bytes",
             s.slots_at, s.slots, s.slot_bytes
         )?;
+        if s.exchange < s.staging {
+            writeln!(f, "  {:>6}  sums of the second team", s.exchange)?;
+        }
         writeln!(
             f,
             "  {:>6}  staging, {} bytes a warp",

@@ -1,6 +1,8 @@
-//! The map of a CTA's shared memory: the ring of stages, the ring of token slots, the epilogue's staging, the barriers.
+//! The map of a CTA's shared memory: the ring of stages, the ring of token slots, the teams' exchange,
+//! the epilogue's staging, the barriers.
 
-use super::{K_BLOCK, MULTIPLY_WARPS};
+use super::K_BLOCK;
+use super::roles::{Roles, TEAM_WARPS};
 use crate::plan::tiling::{GroupTiling, TokenTile};
 use crate::plan::{Illegal, Rule, SCALE_BLOCK_BYTES, STEP_K, Target, WEIGHT_ROWS};
 
@@ -38,6 +40,8 @@ pub struct SharedMap {
     pub slot_bytes: u32,
     /// Bytes of half a slot.
     pub half_slot_bytes: u32,
+    /// Where the second team leaves its sums for the first; empty if there is one team.
+    pub exchange: u32,
     /// The epilogue's staging buffers, one a warp.
     pub staging: u32,
     /// Bytes of one warp's staging buffer: two of 16 tokens.
@@ -56,33 +60,37 @@ pub struct SharedMap {
 
 /// More stages than this hide no more latency: the bytes in flight are bounded by the memory, not by the ring.
 const MAX_STAGES: u32 = 8;
-/// Stages that must be left if there is to be a third slot, which is worth more than two more stages: 125 us against
-/// 137 for P1 on an H100.
-const STAGES_BESIDE_THIRD_SLOT: u32 = 3;
+/// Stages that must be left if there is to be a third slot, or one more: a third is worth more than two more stages, 125 us
+/// against 137 for P1 on an H100.
+const STAGES_BESIDE_SLOTS: u32 = 3;
 const BARRIER_BYTES: u32 = 8;
+/// Sums are f32.
+const SUM_BYTES: u32 = 4;
 /// Two buffers of 16 tokens x 16 weight rows, f16.
 const STAGING_BYTES: u32 = 2 * 16 * 32;
 /// Bytes of the f16 of one token in half a slot.
 const HALF_ROW_BYTES: u32 = STEP_K * 2;
 
-/// Lays out shared memory: three slots if enough stages fit beside them, else two; as many stages as then fit.
+/// Lays out shared memory: as many slots as are worth having and leave enough stages, else two; as many stages as then fit.
 pub fn map(
     tilings: &[GroupTiling],
     token_tiles: &[TokenTile],
+    roles: &Roles,
     target: &Target,
 ) -> Result<SharedMap, Illegal> {
     let stage = stage(tilings, token_tiles);
     let widest = token_tiles.iter().map(|t| t.width).max().unwrap_or(8);
     let slot_bytes = 2 * widest * HALF_ROW_BYTES;
-    let fixed = |slots| MULTIPLY_WARPS * STAGING_BYTES + slots * (slot_bytes + 2 * BARRIER_BYTES);
+    let exchange_bytes = (roles.teams - 1) * WEIGHT_ROWS * widest * SUM_BYTES;
+    let beside = exchange_bytes + TEAM_WARPS * STAGING_BYTES;
+    let fixed = |slots| beside + slots * (slot_bytes + 2 * BARRIER_BYTES);
     let fitting = |slots| {
         target.shared_bytes.saturating_sub(fixed(slots)) / (stage.bytes + 2 * BARRIER_BYTES)
     };
-    let slots = if fitting(3) >= STAGES_BESIDE_THIRD_SLOT {
-        3
-    } else {
-        2
-    };
+    let slots = (3..=roles.slots())
+        .rev()
+        .find(|&slots| fitting(slots) >= STAGES_BESIDE_SLOTS)
+        .unwrap_or(2);
     let stages = fitting(slots).min(MAX_STAGES);
     if stages < 2 {
         let detail = format!(
@@ -94,8 +102,9 @@ pub fn map(
         return Err(Illegal::new(Rule::SharedMemory, detail));
     }
     let slots_at = stages * stage.bytes;
-    let staging = slots_at + slots * slot_bytes;
-    let full = staging + MULTIPLY_WARPS * STAGING_BYTES;
+    let exchange = slots_at + slots * slot_bytes;
+    let staging = exchange + exchange_bytes;
+    let full = staging + TEAM_WARPS * STAGING_BYTES;
     let empty = full + stages * BARRIER_BYTES;
     let slot_full = empty + stages * BARRIER_BYTES;
     let slot_empty = slot_full + slots * BARRIER_BYTES;
@@ -106,6 +115,7 @@ pub fn map(
         slots,
         slot_bytes,
         half_slot_bytes: slot_bytes / 2,
+        exchange,
         staging,
         staging_bytes: STAGING_BYTES,
         full,
