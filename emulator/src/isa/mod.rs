@@ -47,6 +47,7 @@ pub(crate) use decode::{Code, Functions, STATIC_SHARED, decode_entry, extent};
 pub(crate) use form::Addr;
 pub(crate) use reduction::Reduction;
 pub(crate) use special::{LaneMask, Special};
+pub(crate) use tcgen05::LoadReduction;
 pub(crate) use types::{sign_extend, truncate};
 
 use crate::error::LoadError;

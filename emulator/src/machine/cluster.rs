@@ -242,7 +242,7 @@ impl ClusterState {
         kind: AccessKind,
         bytes: &[u8],
     ) -> Result<(), FaultKind> {
-        self.check_shared_write(at, bytes.len() as u32)?;
+        self.check_shared_write(agent, at, bytes.len() as u32)?;
         if kind != AccessKind::AsyncStore {
             self.check
                 .shared_access(agent, at, bytes.len() as u32, kind, digest(bytes))?;
@@ -253,19 +253,24 @@ impl ClusterState {
         Ok(())
     }
 
-    /// Bounds of a write, and that it does not destroy a barrier in use. Triton initialises barriers that it never needs
-    /// and reuses their place: strictly that is misuse, otherwise only a later use of the barrier is.
-    pub fn check_shared_write(&mut self, at: SharedAddress, len: u32) -> Result<(), FaultKind> {
+    /// Bounds of a write, and that it does not destroy a barrier in use.
+    pub fn check_shared_write(
+        &mut self,
+        agent: Agent,
+        at: SharedAddress,
+        len: u32,
+    ) -> Result<(), FaultKind> {
         self.check_shared(at, len, 1)?;
-        let cta = &mut self.ctas[at.rank as usize];
-        while let Some((offset, barrier)) = cta.barrier_in(at.offset, len) {
-            let idle = !self.check.strict && barrier.is_untouched();
-            if !barrier.retired && !idle {
+        let rank = at.rank;
+        while let Some((offset, barrier)) = self.ctas[rank as usize].barrier_in(at.offset, len) {
+            let place = SharedAddress { rank, offset };
+            if !barrier.retired && !self.may_forget(agent, place, barrier) {
                 let what = format!(
                     "{len} bytes written at {at} destroy the barrier at {offset:#x}, {barrier}"
                 );
                 return Err(FaultKind::Mbarrier(Misuse::Overwritten, what));
             }
+            let cta = &mut self.ctas[rank as usize];
             if let Some(barrier) = cta.barriers.remove(&offset).filter(|b| !b.retired) {
                 cta.overwritten.insert(offset, barrier);
             }

@@ -10,7 +10,7 @@ use super::mbarrier::SharedAddress;
 use super::warpgroup::Warpgroup;
 use crate::check::Registers;
 use crate::engine::tensor_memory::Access;
-use crate::isa::{Slot, Src};
+use crate::isa::{LoadReduction, Slot, Src};
 
 /// What a fragment waits for.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +46,7 @@ pub(crate) struct Transfer {
     pub address: u32,
     /// Destination registers of a load.
     pub registers: Vec<Slot>,
+    pub reduction: Option<LoadReduction>,
     /// Values of a store, and for each register the lanes in which they are undefined.
     pub values: Vec<u32>,
     pub undefined: Vec<u32>,
