@@ -1,7 +1,7 @@
 //! `wgmma` operations in flight: each warp keeps its own queue, in order, by groups.
 //!
 //! Until an operation happens, at `wgmma.wait_group` at the latest, its result registers hold poison and its register
-//! operands of A must not change.
+//! operands of A must not change. (A is taken at the issue: see `InFlight::passed` for those that do.)
 
 use super::fault::{FaultKind, Site};
 use super::in_flight::InFlight;
@@ -72,7 +72,8 @@ struct Pending {
     d: Vec<Slot>,
     /// Descriptor of A, or none for registers.
     descriptor: Option<u64>,
-    a: Vec<Src>,
+    /// The registers of A, as they were when the operation was issued.
+    a: Vec<[u64; 32]>,
     b: u64,
 }
 
@@ -107,6 +108,7 @@ impl Step<'_> {
                 group: Some(group),
                 results: d.to_vec(),
                 operands: registers.collect(),
+                passed: false,
                 line: self.line,
                 lane: 0,
             });
@@ -116,7 +118,7 @@ impl Step<'_> {
             operation,
             d: d.to_vec(),
             descriptor,
-            a,
+            a: a.iter().map(|src| self.get(*src)).collect(),
             b,
         };
         if self.warp.warpgroup.pending.is_empty() && self.state.policy.at_once() {
@@ -165,6 +167,10 @@ impl Step<'_> {
 
     /// Completes all groups but the `keep` youngest.
     pub fn finish_warpgroup(&mut self, keep: u32) -> Result<(), FaultKind> {
+        self.warp
+            .in_flight
+            .iter_mut()
+            .for_each(|op| op.passed = true);
         self.finish_groups(self.warp.warpgroup.committed.saturating_sub(keep))
     }
 
@@ -222,8 +228,7 @@ impl Step<'_> {
             (0..32).for_each(|lane| d[(warp * 32 + lane) * count + i] = values[lane] as u32);
         }
         let mut registers = vec![0u32; WARPS * 32 * 4];
-        for (i, src) in p.a.iter().enumerate() {
-            let values = self.get(*src);
+        for (i, values) in p.a.iter().enumerate() {
             (0..32).for_each(|lane| registers[(warp * 32 + lane) * 4 + i] = values[lane] as u32);
         }
         let a = p

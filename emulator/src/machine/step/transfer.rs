@@ -24,6 +24,7 @@ impl Step<'_> {
                 group: None,
                 results: results.clone(),
                 operands: Vec::new(),
+                passed: false,
                 line: self.line,
                 lane: self.mask.trailing_zeros() & 31,
             });
