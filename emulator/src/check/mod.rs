@@ -18,10 +18,12 @@ mod global;
 mod initialised;
 mod knowledge;
 mod launches;
+mod loads;
 mod reads;
 mod registers;
 mod report;
 mod shadow;
+mod stores;
 mod stream;
 
 use std::cell::RefCell;
@@ -32,6 +34,7 @@ use crate::machine::{Checks, SharedAddress};
 use barriers::{BarrierKnowledge, Meeting};
 use clock::Stream;
 use knowledge::{Actors, Thread};
+use loads::Load;
 use reads::Reads;
 use shadow::{Entry, Granule};
 
@@ -56,6 +59,8 @@ struct WarpKnowledge {
     time: u32,
     /// Reads of shared memory that may not have ended.
     reads: Reads,
+    /// tcgen05.ld whose values nobody has used.
+    loads: Vec<Load>,
     classes: Vec<(u32, Thread)>,
 }
 
@@ -111,6 +116,7 @@ impl Check {
         let warp = |_| WarpKnowledge {
             time: 1,
             reads: Reads::new(),
+            loads: Vec::new(),
             classes: vec![(u32::MAX, Thread::new(checks == Checks::Strict))],
         };
         Check {

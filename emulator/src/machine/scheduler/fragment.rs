@@ -68,7 +68,11 @@ pub(super) fn run_fragment(
     }
     let (rank, number) = (warp.rank, warp.index);
     let undefined = if state.check.on {
-        state.check.uses(rank, number, &instruction.operands);
+        let registers = &instruction.operands;
+        state.check.uses(rank, number, registers);
+        state
+            .check
+            .uses_loads(rank, number, registers, instruction.role);
         let here = || site(warp, state, grid, pc, None);
         let equal = |src, value| match src {
             Src::Reg(slot) => {
