@@ -122,8 +122,11 @@ pub(super) fn run_fragment(
             undefined,
         );
         if grid.code.uses_warpgroups && instruction.role != Role::Warpgroup {
-            warp.warpgroup
-                .note_writes(&instruction.operands.writes, line);
+            let registers = &instruction.operands;
+            match instruction.role {
+                Role::Move if !state.check.strict => warp.warpgroup.note_moves(registers, line),
+                _ => warp.warpgroup.note_writes(&registers.writes, line),
+            }
         }
     }
     follow(warp, state, index, guarded, flow).map_err(|kind| {
