@@ -57,6 +57,8 @@ pub(crate) const GRANULE: u32 = 16;
 /// What a warp knows: lanes that know the same share it.
 struct WarpKnowledge {
     time: u32,
+    /// Instructions that it has executed.
+    steps: u32,
     /// Reads of shared memory that may not have ended.
     reads: Reads,
     /// tcgen05.ld whose values nobody has used.
@@ -115,6 +117,7 @@ impl Check {
         };
         let warp = |_| WarpKnowledge {
             time: 1,
+            steps: 0,
             reads: Reads::new(),
             loads: Vec::new(),
             classes: vec![(u32::MAX, Thread::new(checks == Checks::Strict))],

@@ -128,6 +128,18 @@ impl Registers {
         result
     }
 
+    /// The bytes of a result whose parts of `width` bytes are computed from the same parts of operands.
+    fn parts(&self, slots: &[Slot], width: u8) -> u8 {
+        let undefined = |slot: &&Slot| self.slot(**slot).0 != 0;
+        let bytes =
+            (slots.iter().filter(undefined)).fold(0, |all, slot| all | self.bytes[*slot as usize]);
+        let part = |first: u8| (((1u16 << width) - 1) as u8) << first;
+        (0..8 / width)
+            .map(|i| part(i * width))
+            .filter(|part| bytes & part != 0)
+            .fold(0, |all, part| all | part)
+    }
+
     fn any(&self, slots: &[Slot]) -> (u32, u32) {
         let mut result = (0, 0);
         for slot in slots {
@@ -165,6 +177,19 @@ impl Registers {
                     lanes: 0,
                     origin,
                     parts: results.iter().map(part).collect(),
+                });
+            }
+            Taint::Parts(width) => {
+                let (lanes, origin) = self.any(&operands.reads);
+                if lanes == 0 {
+                    return Ok(Taken::default());
+                }
+                let bytes = self.parts(&operands.reads, *width);
+                let part = |slot: &Slot| (*slot, lanes, bytes);
+                return Ok(Taken {
+                    lanes: 0,
+                    origin,
+                    parts: operands.writes.iter().map(part).collect(),
                 });
             }
             Taint::Strict => {

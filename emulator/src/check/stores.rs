@@ -27,7 +27,7 @@ impl Check {
                 stream,
                 write: true,
                 strong: work.reduces(),
-                value: self.of_launch(self.stored_alike(&entry, work)),
+                value: self.of_launch(self.stored_alike(agent, &entry, work)),
                 ..entry
             },
             work,
@@ -35,15 +35,16 @@ impl Check {
         )
     }
 
-    /// A digest that is equal for stores of the same bytes by lanes of one warp: the same source and destination in
-    /// the same bulk group. The source cannot change within a group, since only waiting for a later one ends its reads.
-    fn stored_alike(&self, entry: &Entry, work: &Work) -> u32 {
+    /// A digest that is equal for stores of the same bytes: by lanes of one warp that execute an instruction together,
+    /// from one source to one destination.
+    fn stored_alike(&self, agent: Agent, entry: &Entry, work: &Work) -> u32 {
         let Site {
             cta: [x, y, z],
             warp,
             ..
         } = self.gang.borrow().site(entry);
-        let words = [x, y, z, warp, entry.time];
+        let steps = self.warps[self.local(agent.rank, agent.warp)].steps;
+        let words = [x, y, z, warp, steps];
         let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
         match work {
             Work::TensorStore {

@@ -270,7 +270,7 @@ impl<'a> Decoder<'a> {
             line: written.at.line,
             guard,
             taint: match op.taint() {
-                Taint::Lanewise if super::is_strict(&written.opcode) => Taint::Strict,
+                Taint::Lanewise => super::taint_of(written),
                 other => other,
             },
             role: match written.opcode.as_str() {

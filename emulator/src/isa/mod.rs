@@ -169,10 +169,30 @@ pub(crate) enum Taint {
     /// Each result is put together from bytes of operands, or of nothing that could be undefined: compilers build vectors
     /// with parts that nobody will look at.
     Bytes(Vec<(Slot, Vec<Byte>)>),
+    /// The same for each part of so many bytes: compilers compute with halves that nobody will look at.
+    Parts(u8),
     /// Operands must be defined, results are.
     Strict,
     /// The instruction says itself, when it executes.
     Own,
+}
+
+/// What an instruction of no special kind does with undefined values.
+fn taint_of(written: &crate::ptx::ast::Instruction) -> Taint {
+    let arithmetic = matches!(
+        written.opcode.as_str(),
+        "add" | "sub" | "mul" | "fma" | "min" | "max" | "neg" | "abs"
+    );
+    let packed = |word: &str| match word {
+        "f32x2" => Some(4),
+        "f16x2" | "bf16x2" | "s16x2" | "u16x2" => Some(2),
+        _ => None,
+    };
+    match written.modifiers.iter().find_map(|word| packed(word)) {
+        Some(bytes) if arithmetic => Taint::Parts(bytes),
+        _ if is_strict(&written.opcode) => Taint::Strict,
+        _ => Taint::Lanewise,
+    }
 }
 
 /// The opcodes whose operands decide something.
