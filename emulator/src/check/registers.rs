@@ -30,12 +30,13 @@ impl std::fmt::Display for Undefined {
     }
 }
 
-/// The registers of a warp: lanes that are undefined, the line that read them from memory, or 0, and which of their bytes
-/// are undefined in any of those lanes.
+/// The registers of a warp: lanes that are undefined, the line that read them from memory, or 0, and which bytes are
+/// undefined in those lanes that are not undefined as a whole.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Registers {
     undefined: Vec<u32>,
     origin: Vec<u32>,
+    partial: Vec<u32>,
     bytes: Vec<u8>,
 }
 
@@ -64,7 +65,8 @@ impl Registers {
         let mut this = Registers {
             undefined: vec![u32::MAX; count],
             origin: vec![0; count],
-            bytes: vec![u8::MAX; count],
+            partial: vec![0; count],
+            bytes: vec![0; count],
         };
         defined.for_each(|slot| this.define(slot, u32::MAX, 0, 0));
         this
@@ -73,6 +75,15 @@ impl Registers {
     pub fn undefined(&self, src: Src) -> (u32, u32) {
         match src {
             Src::Reg(slot) => self.slot(slot),
+            _ => (0, 0),
+        }
+    }
+
+    /// The same for the low bytes of a register in one lane.
+    pub fn undefined_below(&self, src: Src, bytes: usize, lane: usize) -> (u32, u32) {
+        let low = (1u16 << bytes.min(8)) - 1;
+        match src {
+            Src::Reg(slot) if u16::from(self.bytes(slot, 1 << lane)) & low != 0 => self.slot(slot),
             _ => (0, 0),
         }
     }
@@ -88,39 +99,46 @@ impl Registers {
             return;
         };
         *lanes = *lanes & !mask | undefined & mask;
+        self.partial[slot as usize] &= !mask;
         if undefined & mask != 0 {
             self.origin[slot as usize] = origin;
-            self.bytes[slot as usize] = u8::MAX;
         }
     }
 
     /// The same for a value that is undefined in some bytes.
     fn define_bytes(&mut self, slot: Slot, mask: u32, undefined: u32, origin: u32, bytes: u8) {
-        let (before, _) = self.slot(slot);
-        let kept = self.bytes.get(slot as usize).copied().unwrap_or(0);
         self.define(slot, mask, undefined, origin);
-        if let Some(all) = self
-            .bytes
-            .get_mut(slot as usize)
-            .filter(|_| undefined & mask != 0)
-        {
-            *all = if before & !mask == 0 {
-                bytes
+        let slot = slot as usize;
+        if undefined & mask != 0 && slot < self.bytes.len() {
+            let kept = if self.partial[slot] == 0 {
+                0
             } else {
-                kept | bytes
+                self.bytes[slot]
             };
+            self.bytes[slot] = kept | bytes;
+            self.partial[slot] |= undefined & mask;
+        }
+    }
+
+    /// The undefined bytes of a register in any of the lanes.
+    fn bytes(&self, slot: Slot, mask: u32) -> u8 {
+        let lanes = self.slot(slot).0 & mask;
+        match slot as usize {
+            _ if lanes == 0 => 0,
+            slot if lanes & !self.partial[slot] != 0 => u8::MAX,
+            slot => self.bytes[slot],
         }
     }
 
     /// Lanes and bytes of a result that is put together.
-    fn gather(&self, bytes: &[Byte]) -> (u32, u8) {
+    fn gather(&self, bytes: &[Byte], mask: u32) -> (u32, u8) {
         let mut result = (0, 0);
         for (i, source) in bytes.iter().enumerate() {
             let Some((slot, byte)) = *source else {
                 continue;
             };
             let (lanes, _) = self.slot(slot);
-            if lanes != 0 && self.bytes[slot as usize] >> byte & 1 != 0 {
+            if self.bytes(slot, mask) >> byte & 1 != 0 {
                 result.0 |= lanes;
                 result.1 |= 1 << i;
             }
@@ -129,10 +147,8 @@ impl Registers {
     }
 
     /// The bytes of a result whose parts of `width` bytes are computed from the same parts of operands.
-    fn parts(&self, slots: &[Slot], width: u8) -> u8 {
-        let undefined = |slot: &&Slot| self.slot(**slot).0 != 0;
-        let bytes =
-            (slots.iter().filter(undefined)).fold(0, |all, slot| all | self.bytes[*slot as usize]);
+    fn parts(&self, slots: &[Slot], width: u8, mask: u32) -> u8 {
+        let bytes = (slots.iter()).fold(0, |all, slot| all | self.bytes(*slot, mask));
         let part = |first: u8| (((1u16 << width) - 1) as u8) << first;
         (0..8 / width)
             .map(|i| part(i * width))
@@ -170,7 +186,7 @@ impl Registers {
                     return Ok(Taken::default());
                 }
                 let part = |(slot, bytes): &(Slot, Vec<_>)| {
-                    let (lanes, bytes) = self.gather(bytes);
+                    let (lanes, bytes) = self.gather(bytes, mask);
                     (*slot, lanes, bytes)
                 };
                 return Ok(Taken {
@@ -184,7 +200,7 @@ impl Registers {
                 if lanes == 0 {
                     return Ok(Taken::default());
                 }
-                let bytes = self.parts(&operands.reads, *width);
+                let bytes = self.parts(&operands.reads, *width, mask);
                 let part = |slot: &Slot| (*slot, lanes, bytes);
                 return Ok(Taken {
                     lanes: 0,

@@ -106,7 +106,7 @@ impl Step<'_> {
         len: usize,
         src: Src,
     ) -> Result<(), FaultKind> {
-        let undefined = self.warp.defined.undefined(src);
+        let undefined = self.warp.defined.undefined_below(src, len, lane);
         let is_global = matches!(
             self.concrete(space, address).0,
             Space::Global | Space::Generic
