@@ -30,12 +30,13 @@ impl std::fmt::Display for Undefined {
     }
 }
 
-/// The registers of a warp: lanes that are undefined, the line that read them from memory, or 0, and which of their bytes
-/// are undefined in any of those lanes.
+/// The registers of a warp: lanes that are undefined, the line that read them from memory, or 0, and which bytes are
+/// undefined in those lanes that are not undefined as a whole.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Registers {
     undefined: Vec<u32>,
     origin: Vec<u32>,
+    partial: Vec<u32>,
     bytes: Vec<u8>,
 }
 
@@ -75,29 +76,28 @@ impl Registers {
         let mut this = Registers {
             undefined: vec![u32::MAX; count],
             origin: vec![0; count],
-            bytes: vec![u8::MAX; count],
+            partial: vec![0; count],
+            bytes: vec![0; count],
         };
         defined.for_each(|slot| this.define(slot, u32::MAX, 0, 0));
         this
     }
 
-    /// The bytes of an operand that are undefined in some lane.
-    pub fn undefined_bytes(&self, src: Src) -> u8 {
+    /// The bytes of an operand that are undefined in any of the lanes.
+    pub fn undefined_bytes(&self, src: Src, lanes: u32) -> u8 {
         match src {
-            Src::Reg(slot) if self.slot(slot).0 != 0 => self.bytes[slot as usize],
+            Src::Reg(slot) => self.bytes(slot, lanes),
             _ => 0,
         }
     }
 
-    /// The same as [`Registers::undefined`], for the low `len` bytes of an operand.
-    pub fn undefined_low(&self, src: Src, len: usize) -> (u32, u32) {
-        let wanted = u8::MAX
-            .checked_shr(8u32.saturating_sub(len as u32))
-            .unwrap_or(0);
-        if self.undefined_bytes(src) & wanted == 0 {
-            return (0, 0);
+    /// The same as [`Registers::undefined`], for the low bytes of an operand in one lane.
+    pub fn undefined_below(&self, src: Src, bytes: usize, lane: usize) -> (u32, u32) {
+        let low = (1u16 << bytes.min(8)) - 1;
+        match self.undefined_bytes(src, 1 << lane) & low as u8 {
+            0 => (0, 0),
+            _ => self.undefined(src),
         }
-        self.undefined(src)
     }
 
     pub fn undefined(&self, src: Src) -> (u32, u32) {
@@ -118,38 +118,44 @@ impl Registers {
             return;
         };
         *lanes = *lanes & !mask | undefined & mask;
+        self.partial[slot as usize] &= !mask;
         if undefined & mask != 0 {
             self.origin[slot as usize] = origin;
-            self.bytes[slot as usize] = u8::MAX;
         }
     }
 
     /// The same for a value that is undefined in some bytes.
     pub fn define_bytes(&mut self, slot: Slot, mask: u32, undefined: u32, origin: u32, bytes: u8) {
-        let (before, _) = self.slot(slot);
-        let kept = self.bytes.get(slot as usize).copied().unwrap_or(0);
         self.define(slot, mask, undefined, origin);
-        if let Some(all) = self
-            .bytes
-            .get_mut(slot as usize)
-            .filter(|_| undefined & mask != 0)
-        {
-            *all = if before & !mask == 0 {
-                bytes
+        let slot = slot as usize;
+        if undefined & mask != 0 && slot < self.bytes.len() {
+            let kept = if self.partial[slot] == 0 {
+                0
             } else {
-                kept | bytes
+                self.bytes[slot]
             };
+            self.bytes[slot] = kept | bytes;
+            self.partial[slot] |= undefined & mask;
+        }
+    }
+
+    /// The undefined bytes of a register in any of the lanes.
+    fn bytes(&self, slot: Slot, mask: u32) -> u8 {
+        let lanes = self.slot(slot).0 & mask;
+        match slot as usize {
+            _ if lanes == 0 => 0,
+            slot if lanes & !self.partial[slot] != 0 => u8::MAX,
+            slot => self.bytes[slot],
         }
     }
 
     /// Lanes and bytes of a result that is put together.
-    fn gather(&self, bytes: &[Byte]) -> (u32, u8) {
+    fn gather(&self, bytes: &[Byte], lanes: u32) -> (u32, u8) {
         let mut result = (0, 0);
         for (i, source) in bytes.iter().enumerate() {
             for (slot, mask) in source {
-                let (lanes, _) = self.slot(*slot);
-                if lanes != 0 && self.bytes[*slot as usize] & mask != 0 {
-                    result.0 |= lanes;
+                if self.bytes(*slot, lanes) & mask != 0 {
+                    result.0 |= self.slot(*slot).0;
                     result.1 |= 1 << i;
                 }
             }
@@ -192,7 +198,7 @@ impl Registers {
             }
             Taint::Bytes(results) => {
                 let part = |(slot, bytes): &(Slot, Vec<_>)| {
-                    let (lanes, bytes) = self.gather(bytes);
+                    let (lanes, bytes) = self.gather(bytes, mask);
                     (*slot, lanes, bytes)
                 };
                 Taken::parts(all.1, results.iter().map(part))
@@ -230,8 +236,10 @@ impl Registers {
 
     /// The undefined bytes of those operands that some lane takes.
     fn bytes_behind(&self, sources: &[(Src, u32)]) -> u8 {
-        let taken = sources.iter().filter(|(_, lanes)| *lanes != 0);
-        taken.fold(0, |bytes, (src, _)| bytes | self.undefined_bytes(*src))
+        let taken = sources.iter();
+        taken.fold(0, |all, (src, lanes)| {
+            all | self.undefined_bytes(*src, *lanes)
+        })
     }
 
     /// The results of an instruction that does not define them itself.

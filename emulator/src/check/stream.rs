@@ -34,6 +34,8 @@ pub(crate) enum Key {
     Warpgroup(u32),
     /// Commits of a thread, in order.
     Commits(u32),
+    /// Allocations of tensor memory by a CTA together with its peer.
+    Allocations(u32),
 }
 
 /// What an operation in flight has to remember.
@@ -132,7 +134,13 @@ impl Check {
         Ok(Some(ticket))
     }
 
-    fn operation(&self, agent: Agent, operation: Operation, stream: Stream, time: u32) -> Entry {
+    pub(super) fn operation(
+        &self,
+        agent: Agent,
+        operation: Operation,
+        stream: Stream,
+        time: u32,
+    ) -> Entry {
         let direct = self.direct(agent, AccessKind::AsyncLoad);
         Entry {
             operation,
@@ -191,33 +199,6 @@ impl Check {
         }
     }
 
-    /// Bulk stores: reading the source and writing the destination complete separately.
-    fn issue_store(
-        &mut self,
-        agent: Agent,
-        work: &Work,
-        group: u32,
-        ticket: &Ticket,
-        memory: &GlobalMemory,
-    ) -> Result<(), FaultKind> {
-        let read = self.stream(Key::BulkRead(agent.thread()));
-        let entry = self.operation(agent, Operation::Copy(work.name()), read, group + 1);
-        self.touch_all(&copy_footprint(work), &ticket.thread, entry)?;
-        self.outstanding(agent.rank, entry);
-        let stream = self.stream(Key::BulkWrite(agent.thread()));
-        self.global_operation(
-            &ticket.thread,
-            Entry {
-                stream,
-                write: true,
-                strong: work.reduces(),
-                ..entry
-            },
-            work,
-            memory,
-        )
-    }
-
     fn issue_tensor(
         &mut self,
         agent: Agent,
@@ -240,7 +221,7 @@ impl Check {
     }
 
     /// An operation must be known to be complete when this CTA exits.
-    fn outstanding(&mut self, rank: u32, entry: Entry) {
+    pub(super) fn outstanding(&mut self, rank: u32, entry: Entry) {
         self.outstanding.insert((rank, entry.stream), entry);
     }
 
@@ -395,6 +376,9 @@ impl Check {
             Key::Load(local)
         });
         let number = self.last(stream);
+        if !store {
+            self.forget_loads(rank, warp);
+        }
         self.update(rank, warp, mask, |thread, _| {
             thread.completed(stream, number)
         });

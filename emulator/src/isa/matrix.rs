@@ -187,7 +187,7 @@ impl Execute for Store {
 impl Store {
     fn leave_undefined(&self, step: &mut Step<'_>, i: usize, src: Src, addresses: &[u64; 32]) {
         let (lanes, _) = step.warp.defined.undefined(src);
-        let bytes = step.warp.defined.undefined_bytes(src);
+        let bytes = step.warp.defined.undefined_bytes(src, step.mask);
         let halves = u64::from(bytes & 0b0011 != 0) | u64::from(bytes & 0b1100 != 0) << 16;
         let words = std::array::from_fn(|lane| u64::from(lanes >> lane & 1) * halves);
         let undefined = from_fragment(&words, self.transpose);

@@ -90,7 +90,7 @@ impl<G: Fn(&[[u64; 32]], u32) -> ([u64; 32], [u64; 32])> Exchange<G> {
             0
         };
         let bytes = match self.sources.first() {
-            Some(moved) if self.moves => registers.undefined_bytes(*moved),
+            Some(moved) if self.moves => registers.undefined_bytes(*moved, step.mask),
             _ => u8::MAX,
         };
         let slots = [Some((self.d, bytes)), self.p.map(|p| (p, u8::MAX))];

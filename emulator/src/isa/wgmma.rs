@@ -53,7 +53,7 @@ impl Execute for Order {
     fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
         match self.action {
             Action::Fence => step.warp.warpgroup.fence(),
-            Action::Commit => step.warp.warpgroup.committed += 1,
+            Action::Commit => step.warp.warpgroup.commit(),
             Action::Wait(keep) => step.finish_warpgroup(keep)?,
         }
         Ok(Flow::Next)

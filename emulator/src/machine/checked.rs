@@ -116,7 +116,7 @@ impl Step<'_> {
         len: usize,
         src: Src,
     ) -> Result<(), FaultKind> {
-        let undefined = self.warp.defined.undefined_low(src, len);
+        let undefined = self.warp.defined.undefined_below(src, len, lane);
         let is_global = matches!(
             self.concrete(space, address).0,
             Space::Global | Space::Generic
@@ -137,7 +137,7 @@ impl Step<'_> {
         if undefined.0 >> lane & 1 == 0 {
             return Ok(());
         }
-        let missing = self.warp.defined.undefined_bytes(src);
+        let missing = self.warp.defined.undefined_bytes(src, 1 << lane);
         for i in (0..len.min(8)).filter(|i| missing >> i & 1 != 0) {
             self.set_defined(lane, space, address.wrapping_add(i as u64), 1, false);
         }

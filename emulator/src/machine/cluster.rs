@@ -50,6 +50,8 @@ pub(crate) struct Cta {
     pub id: [u32; 3],
     pub shared: Vec<u8>,
     pub tensor: TensorMemory,
+    /// Allocations of tensor memory that were made for a pair of CTAs.
+    pub paired: u32,
     pub barriers: BTreeMap<u32, Mbarrier>,
     /// Those that were overwritten before anything had happened to them.
     pub overwritten: BTreeMap<u32, Mbarrier>,
@@ -109,6 +111,7 @@ impl Cta {
             id,
             shared,
             tensor: TensorMemory::new(),
+            paired: 0,
             barriers: BTreeMap::new(),
             overwritten: BTreeMap::new(),
             barrier_range: (u32::MAX, 0),

@@ -25,6 +25,8 @@ pub(crate) enum Wait {
     Converge { need: u32 },
     /// Free columns of tensor memory.
     Columns { columns: u32 },
+    /// The other CTA of the pair to have allocated so many times.
+    Pair { allocations: u32 },
     /// The launch in front of this one to complete.
     Prerequisites,
 }
@@ -72,6 +74,9 @@ pub(crate) struct Warp {
     pub transfers: Vec<Transfer>,
     /// Operations that keep registers, if that is checked.
     pub in_flight: Vec<InFlight>,
+    /// Tensor memory allocated together with the other CTA of the pair, while that one is waited for: its address and
+    /// the number of the allocation.
+    pub paired: Option<(u32, u32)>,
     /// `wgmma` operations in flight.
     pub warpgroup: Warpgroup,
     /// Lanes that have arrived at the cluster barrier and not waited yet, and at which generation.
@@ -116,6 +121,10 @@ impl Warp {
             Some(Wait::Cluster { generation }) => state.cluster_barrier.generation > *generation,
             Some(Wait::Converge { need }) => need & self.live & !fragment.mask == 0,
             Some(Wait::Prerequisites) => state.check.prerequisites_complete(),
+            Some(Wait::Pair { allocations }) => {
+                let peer = state.ctas.get(self.rank as usize ^ 1);
+                peer.is_some_and(|cta| cta.paired >= *allocations)
+            }
             Some(Wait::Columns { columns }) => {
                 // Allocation is tried on a copy: asking must not change anything.
                 state.ctas[self.rank as usize]

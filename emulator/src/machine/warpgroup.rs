@@ -11,7 +11,7 @@ use crate::check::warpgroup_footprint;
 use crate::engine::descriptor::SharedMatrix;
 use crate::engine::mma::wgmma::{AOperand, Wgmma};
 use crate::engine::tensor_memory::POISON;
-use crate::isa::{Slot, Src};
+use crate::isa::{Operands, Slot, Src};
 
 /// Warps of a warpgroup.
 const WARPS: usize = warpgroup_log::WARPS as usize;
@@ -26,6 +26,8 @@ pub(crate) struct Warpgroup {
     inputs: Vec<(Vec<Slot>, Vec<[u64; 32]>)>,
     /// Fences so far, and for each register where it was last written, and behind how many of them.
     fences: u32,
+    /// How many fences there had been at the latest commit.
+    fences_at_commit: u32,
     written: Vec<(u32, u32)>,
 }
 
@@ -55,6 +57,27 @@ impl Warpgroup {
             }
             self.written[index] = (self.fences, line);
         }
+    }
+
+    /// A `mov` writes registers. Compilers sink moves below the fence that belongs to their MMAs, and ptxas, which renames
+    /// registers, keeps their order: between that fence and the MMAs, what was there before it counts.
+    pub fn note_moves(&mut self, registers: &Operands, line: u32) {
+        if self.fences == self.fences_at_commit {
+            return self.note_writes(&registers.writes, line);
+        }
+        let place = |slot: &Slot| self.written.get(*slot as usize).copied();
+        let youngest = registers.reads.iter().filter_map(place).max();
+        let (fences, line) = youngest.unwrap_or_default();
+        self.note_writes(&registers.writes, line);
+        for &slot in &registers.writes {
+            self.written[slot as usize].0 = fences;
+        }
+    }
+
+    /// `wgmma.commit_group`.
+    pub fn commit(&mut self) {
+        self.committed += 1;
+        self.fences_at_commit = self.fences;
     }
 
     /// Where one of the registers was written since the latest fence.
@@ -88,10 +111,17 @@ impl Step<'_> {
         b: u64,
     ) -> Result<(), FaultKind> {
         let group = self.warp.warpgroup.committed;
-        let decode =
-            |bits| SharedMatrix::decode_sm90(bits).map_err(|e| FaultKind::engine(e.into()));
-        descriptor.map_or(Ok(()), |a| decode(a).map(|_| ()))?;
-        decode(b)?;
+        let strict = self.state.check.strict;
+        let check = |bits| {
+            let matrix = SharedMatrix::decode_sm90(bits)?;
+            if strict {
+                matrix.check_pattern()
+            } else {
+                Ok(())
+            }
+        };
+        let checked = descriptor.map_or(Ok(()), check).and_then(|()| check(b));
+        checked.map_err(|e| FaultKind::engine(e.into()))?;
         self.warpgroup_executes(Together::Multiply)?;
         if self.state.check.on {
             self.check_fenced(d, &a, operation.accumulate)?;

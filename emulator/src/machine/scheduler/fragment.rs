@@ -68,7 +68,11 @@ pub(super) fn run_fragment(
     }
     let (rank, number) = (warp.rank, warp.index);
     let undefined = if state.check.on {
-        state.check.uses(rank, number, &instruction.operands);
+        let registers = &instruction.operands;
+        state.check.uses(rank, number, registers);
+        state
+            .check
+            .uses_loads(rank, number, registers, instruction.role);
         let here = || site(warp, state, grid, pc, None);
         let equal = |src, value| match src {
             Src::Reg(slot) => {
@@ -118,8 +122,11 @@ pub(super) fn run_fragment(
             undefined,
         );
         if grid.code.uses_warpgroups && instruction.role != Role::Warpgroup {
-            warp.warpgroup
-                .note_writes(&instruction.operands.writes, line);
+            let registers = &instruction.operands;
+            match instruction.role {
+                Role::Move if !state.check.strict => warp.warpgroup.note_moves(registers, line),
+                _ => warp.warpgroup.note_writes(&registers.writes, line),
+            }
         }
     }
     follow(warp, state, index, guarded, flow).map_err(|kind| {

@@ -28,6 +28,8 @@ impl Step<'_> {
                 line: self.line,
                 lane: self.mask.trailing_zeros() & 31,
             });
+            let (rank, warp) = (self.warp.rank, self.warp.index);
+            self.state.check.load_issued(rank, warp, registers);
         }
         let transfer = Transfer {
             access,
