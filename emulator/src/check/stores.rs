@@ -1,4 +1,4 @@
-//! Bulk and tensor copies from shared to global memory.
+//! Bulk and tensor copies from shared to global memory, and copies that lanes make alike.
 
 use super::footprint::copy_footprint;
 use super::shadow::{Entry, Operation};
@@ -37,7 +37,7 @@ impl Check {
 
     /// A digest that is equal for stores of the same bytes: by lanes of one warp that execute an instruction together,
     /// from one source to one destination.
-    fn stored_alike(&self, agent: Agent, entry: &Entry, work: &Work) -> u32 {
+    pub(super) fn stored_alike(&self, agent: Agent, entry: &Entry, work: &Work) -> u32 {
         let Site {
             cta: [x, y, z],
             warp,
@@ -66,6 +66,16 @@ impl Check {
             } => {
                 bytes.extend(dst.to_le_bytes());
                 bytes.extend([src.offset, *len].iter().flat_map(|w| w.to_le_bytes()));
+            }
+            Work::Small {
+                dst,
+                src,
+                size,
+                valid,
+            } => {
+                bytes.extend(src.to_le_bytes());
+                let words = [dst.rank, dst.offset, *size, *valid];
+                bytes.extend(words.iter().flat_map(|w| w.to_le_bytes()));
             }
             _ => return 0,
         }

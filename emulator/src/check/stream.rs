@@ -118,6 +118,7 @@ impl Check {
                 let entry = self.operation(agent, Operation::Copy(work.name()), stream, group + 1);
                 let entry = Entry {
                     asynchronous: false,
+                    value: self.stored_alike(agent, &entry, work),
                     ..entry
                 };
                 self.touch_all(&copy_footprint(work), &ticket.thread, entry)?;
@@ -416,6 +417,21 @@ impl Check {
         let stream = self.stream(Key::Warpgroup(self.local(rank, warp) as u32));
         self.update(rank, warp, mask, |thread, _| {
             thread.completed(stream, limit)
+        });
+    }
+
+    /// wgmma.wait_group of all warps of a warpgroup: their MMAs are one operation. The ISA speaks of each warp's own, and
+    /// the strict checks want a barrier between the warps.
+    pub fn warpgroup_completed_together(&mut self, rank: u32, warp: u32, mask: u32, limit: u32) {
+        if !self.on || self.strict {
+            return;
+        }
+        let first = self.local(rank, warp / 4 * 4) as u32;
+        let streams: Vec<_> = (first..first + 4)
+            .map(|local| self.stream(Key::Warpgroup(local)))
+            .collect();
+        self.update(rank, warp, mask, |thread, _| {
+            streams.iter().for_each(|s| thread.completed(*s, limit));
         });
     }
 }

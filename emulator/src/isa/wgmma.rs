@@ -54,7 +54,10 @@ impl Execute for Order {
         match self.action {
             Action::Fence => step.warp.warpgroup.fence(),
             Action::Commit => step.warp.warpgroup.commit(),
-            Action::Wait(keep) => step.finish_warpgroup(keep)?,
+            Action::Wait(keep) => {
+                step.finish_warpgroup(keep)?;
+                return Ok(step.wait_for_warpgroup(keep));
+            }
         }
         Ok(Flow::Next)
     }

@@ -10,7 +10,7 @@ use super::grid::Grid;
 use super::mbarrier::{Mbarrier, SharedAddress};
 use super::misuse::Misuse;
 use super::schedule::{Policy, Schedule};
-use super::warpgroup_log::WarpgroupLog;
+use super::warpgroup_log::{Together, WARPS, WarpgroupLog};
 use super::work::AsyncOp;
 use crate::check::{Check, Gang, digest};
 use crate::engine::tensor_memory::TensorMemory;
@@ -104,6 +104,13 @@ pub(crate) struct ClusterState {
 }
 
 impl Cta {
+    /// True if all warps of a warp's warpgroup have waited for the wgmma groups below `groups`.
+    pub fn warpgroup_has_waited(&self, warp: u32, groups: u32) -> bool {
+        let (index, first) = (warp / WARPS, warp / WARPS * WARPS);
+        let log = &self.warpgroups[index as usize][Together::Multiply as usize];
+        log.have_waited(self.warps - first, groups)
+    }
+
     fn new(id: [u32; 3], shared_bytes: u32, live_warps: u32) -> Self {
         let mut shared = POISON.repeat(shared_bytes as usize / 4 + 1);
         shared.truncate(shared_bytes as usize);

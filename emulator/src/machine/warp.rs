@@ -23,6 +23,8 @@ pub(crate) enum Wait {
     Cluster { generation: u64 },
     /// The other lanes, at this instruction.
     Converge { need: u32 },
+    /// The other warps of the warpgroup to have waited for the wgmma groups below this one.
+    Warpgroup { groups: u32 },
     /// Free columns of tensor memory.
     Columns { columns: u32 },
     /// The other CTA of the pair to have allocated so many times.
@@ -121,6 +123,9 @@ impl Warp {
             Some(Wait::Cluster { generation }) => state.cluster_barrier.generation > *generation,
             Some(Wait::Converge { need }) => need & self.live & !fragment.mask == 0,
             Some(Wait::Prerequisites) => state.check.prerequisites_complete(),
+            Some(Wait::Warpgroup { groups }) => {
+                state.ctas[self.rank as usize].warpgroup_has_waited(self.index, *groups)
+            }
             Some(Wait::Pair { allocations }) => {
                 let peer = state.ctas.get(self.rank as usize ^ 1);
                 peer.is_some_and(|cta| cta.paired >= *allocations)

@@ -5,7 +5,8 @@
 
 use super::fault::{FaultKind, Site};
 use super::in_flight::InFlight;
-use super::step::Step;
+use super::step::{Flow, Step};
+use super::warp::Wait;
 use super::warpgroup_log::{self, Together};
 use crate::check::warpgroup_footprint;
 use crate::engine::descriptor::SharedMatrix;
@@ -202,6 +203,24 @@ impl Step<'_> {
             .iter_mut()
             .for_each(|op| op.passed = true);
         self.finish_groups(self.warp.warpgroup.committed.saturating_sub(keep))
+    }
+
+    /// The other warps of the warpgroup must have waited for the same groups. Then their shares are complete, too.
+    pub fn wait_for_warpgroup(&mut self, keep: u32) -> Flow {
+        let groups = self.warp.warpgroup.committed.saturating_sub(keep);
+        let (rank, warp) = (self.warp.rank, self.warp.index);
+        let cta = &mut self.state.ctas[rank as usize];
+        if cta.warpgroups[(warp / WARPS as u32) as usize][Together::Multiply as usize]
+            .waited(warp, groups)
+        {
+            self.state.progress += 1;
+        }
+        if !cta.warpgroup_has_waited(warp, groups) {
+            return Flow::Wait(Wait::Warpgroup { groups });
+        }
+        let (check, mask) = (&mut self.state.check, self.mask);
+        check.warpgroup_completed_together(rank, warp, mask, groups);
+        Flow::Next
     }
 
     /// Completes the groups below `limit`. Accumulators of operations that stay pending stay poisoned.

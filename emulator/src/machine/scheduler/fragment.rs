@@ -262,6 +262,10 @@ fn exit(warp: &mut Warp, state: &mut ClusterState, lanes: u32) -> Result<(), Fau
     state.check_cluster_barrier();
     state.progress += 1;
     if warp.live == 0 {
+        let group = warp.index as usize / 4;
+        state.ctas[warp.rank as usize].warpgroups[group]
+            .iter_mut()
+            .for_each(|log| log.leave(warp.index));
         state.warp_exited(warp.rank);
         if state.ctas[warp.rank as usize].live_warps == 0 {
             leave_together(state, warp.rank)?;
