@@ -3,6 +3,7 @@
 use super::{Check, Conflict, GRANULE, Touch, granules};
 use crate::check::knowledge::Thread;
 use crate::check::shadow::{Access, DIRECT, Entry, Granule, Missing, Operation, Place};
+use crate::check::stream::Key;
 use crate::engine::tensor_memory::COLUMNS;
 use crate::machine::{AccessKind, Agent, FaultKind, SharedAddress};
 
@@ -180,18 +181,19 @@ impl Check {
     }
 
     /// Fresh columns of tensor memory have no past but their allocation, which comes before any use: also by the other
-    /// CTA of a pair.
+    /// CTA of a pair. `pair` numbers the allocations that both CTAs make together.
     pub fn tensor_allocated(
         &mut self,
         agent: Agent,
         mask: u32,
-        first: u32,
-        columns: u32,
+        columns: std::ops::Range<u32>,
+        pair: Option<u32>,
     ) -> Result<(), FaultKind> {
         if !self.on {
             return Ok(());
         }
         let rank = agent.rank;
+        let (first, columns) = (columns.start, columns.end - columns.start);
         self.initialised[rank as usize].forget_columns(first, columns);
         if let Some(memory) = self.tensor.get_mut(rank as usize) {
             let range = (first * 4) as usize..((first + columns) * 4) as usize;
@@ -202,7 +204,10 @@ impl Check {
                 .for_each(Granule::forget);
         }
         let thread = self.together(rank, agent.warp, mask);
-        let entry = self.direct(agent, AccessKind::Allocation);
+        let mut entry = self.direct(agent, AccessKind::Allocation);
+        if let Some(number) = pair.filter(|_| !self.strict) {
+            (entry.stream, entry.time) = (self.stream(Key::Allocations(rank)), number);
+        }
         let touch = Touch::Tensor {
             rank,
             lanes: u128::MAX,
@@ -211,6 +216,18 @@ impl Check {
             write: true,
         };
         self.touch_all(&[touch], &thread, entry)
+    }
+
+    /// An allocation by a pair is complete: its warps know that both CTAs have their columns. The ISA does not say so,
+    /// and the strict checks want it heard from the peer.
+    pub fn pair_allocated(&mut self, rank: u32, warp: u32, mask: u32, number: u32) {
+        if !self.on || self.strict {
+            return;
+        }
+        let streams = [rank, rank ^ 1].map(|rank| self.stream(Key::Allocations(rank)));
+        self.update(rank, warp, mask, |thread, _| {
+            streams.iter().for_each(|s| thread.completed(*s, number));
+        });
     }
 
     /// A warp gives columns back: nobody may use them any more.

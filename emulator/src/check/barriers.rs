@@ -31,9 +31,18 @@ pub(crate) struct BarrierKnowledge {
     /// Copies up to this number have arrived, and these beyond it.
     arrived: u32,
     early: BTreeSet<u32>,
+    /// Who has waited: for each warp its lanes and the time of the last of them.
+    waited: Vec<(u32, u32, u32)>,
 }
 
 impl BarrierKnowledge {
+    fn note_wait(&mut self, wait: &Entry, lanes: u32) {
+        match self.waited.iter_mut().find(|w| w.0 == wait.warp) {
+            Some((_, mask, time)) => (*mask, *time) = (*mask | lanes, wait.time.max(*time)),
+            None => self.waited.push((wait.warp, lanes, wait.time)),
+        }
+    }
+
     pub fn copy_arrived(&mut self, stream: Stream, number: u32, thread: &Thread) {
         self.early.insert(number);
         while self.early.remove(&(self.arrived + 1)) {
@@ -234,6 +243,23 @@ impl Check {
         })
     }
 
+    /// Whether a thread knows of every wait that has passed a barrier.
+    pub fn knows_of_waits(&self, agent: Agent, at: SharedAddress) -> bool {
+        let Some(barrier) = self.barriers.get(&at).filter(|_| self.on) else {
+            return true;
+        };
+        let own = self.direct(agent, AccessKind::Load);
+        let order = &self.thread(agent.rank, agent.warp, agent.lane).now.order;
+        barrier.waited.iter().all(|(warp, lanes, time)| {
+            let others = if *warp == own.warp {
+                lanes & !own.lanes
+            } else {
+                *lanes
+            };
+            order.covers(*warp, others, *time)
+        })
+    }
+
     /// An asynchronous operation will signal a barrier: strictly, its initialisation must have been published by
     /// fence.mbarrier_init, even to the thread that initialised it.
     pub(super) fn barrier_signalled(
@@ -294,7 +320,16 @@ impl Check {
         if !self.on {
             return;
         }
-        if let Some(done) = self.barriers.get(&at).map(|b| b.done.clone()) {
+        let agent = Agent {
+            rank,
+            warp,
+            lane: mask.trailing_zeros() & 31,
+            line: 0,
+        };
+        let wait = self.direct(agent, AccessKind::Load);
+        if let Some(barrier) = self.barriers.get_mut(&at) {
+            barrier.note_wait(&wait, mask);
+            let done = barrier.done.clone();
             self.update(rank, warp, mask, |thread, _| {
                 thread.acquire(&done, semantics)
             });

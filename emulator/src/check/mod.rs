@@ -18,10 +18,12 @@ mod global;
 mod initialised;
 mod knowledge;
 mod launches;
+mod loads;
 mod reads;
 mod registers;
 mod report;
 mod shadow;
+mod stores;
 mod stream;
 
 use std::cell::RefCell;
@@ -32,6 +34,7 @@ use crate::machine::{Checks, SharedAddress};
 use barriers::{BarrierKnowledge, Meeting};
 use clock::Stream;
 use knowledge::{Actors, Thread};
+use loads::Load;
 use reads::Reads;
 use shadow::{Entry, Granule};
 
@@ -54,8 +57,12 @@ pub(crate) const GRANULE: u32 = 16;
 /// What a warp knows: lanes that know the same share it.
 struct WarpKnowledge {
     time: u32,
+    /// Instructions that it has executed.
+    steps: u32,
     /// Reads of shared memory that may not have ended.
     reads: Reads,
+    /// tcgen05.ld whose values nobody has used.
+    loads: Vec<Load>,
     classes: Vec<(u32, Thread)>,
 }
 
@@ -110,7 +117,9 @@ impl Check {
         };
         let warp = |_| WarpKnowledge {
             time: 1,
+            steps: 0,
             reads: Reads::new(),
+            loads: Vec::new(),
             classes: vec![(u32::MAX, Thread::new(checks == Checks::Strict))],
         };
         Check {

@@ -31,9 +31,10 @@ impl Check {
 
     /// The instruction has been executed: if it read shared memory, its results are under way.
     pub fn executed(&mut self, rank: u32, warp: u32, registers: &Operands) {
+        let local = self.local(rank, warp);
+        let warp = &mut self.warps[local];
+        warp.steps += 1;
         if std::mem::take(&mut self.has_read_shared) {
-            let local = self.local(rank, warp);
-            let warp = &mut self.warps[local];
             let time = warp.time;
             let results = registers.writes.iter().map(|slot| (*slot, time));
             warp.reads.extend(results);

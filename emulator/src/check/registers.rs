@@ -30,12 +30,13 @@ impl std::fmt::Display for Undefined {
     }
 }
 
-/// The registers of a warp: lanes that are undefined, the line that read them from memory, or 0, and which of their bytes
-/// are undefined in any of those lanes.
+/// The registers of a warp: lanes that are undefined, the line that read them from memory, or 0, and which bytes are
+/// undefined in those lanes that are not undefined as a whole.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Registers {
     undefined: Vec<u32>,
     origin: Vec<u32>,
+    partial: Vec<u32>,
     bytes: Vec<u8>,
 }
 
@@ -58,16 +59,45 @@ impl From<(u32, u32)> for Taken {
     }
 }
 
+impl Taken {
+    /// Results that are undefined in some bytes only: registers, lanes and bytes.
+    fn parts(origin: u32, parts: impl Iterator<Item = (Slot, u32, u8)>) -> Self {
+        Taken {
+            lanes: 0,
+            origin,
+            parts: parts.collect(),
+        }
+    }
+}
+
 impl Registers {
     /// All undefined, but those of `defined`. With no registers at all nothing is tracked.
     pub fn new(count: usize, defined: impl Iterator<Item = Slot>) -> Self {
         let mut this = Registers {
             undefined: vec![u32::MAX; count],
             origin: vec![0; count],
-            bytes: vec![u8::MAX; count],
+            partial: vec![0; count],
+            bytes: vec![0; count],
         };
         defined.for_each(|slot| this.define(slot, u32::MAX, 0, 0));
         this
+    }
+
+    /// The bytes of an operand that are undefined in any of the lanes.
+    pub fn undefined_bytes(&self, src: Src, lanes: u32) -> u8 {
+        match src {
+            Src::Reg(slot) => self.bytes(slot, lanes),
+            _ => 0,
+        }
+    }
+
+    /// The same as [`Registers::undefined`], for the low bytes of an operand in one lane.
+    pub fn undefined_below(&self, src: Src, bytes: usize, lane: usize) -> (u32, u32) {
+        let low = (1u16 << bytes.min(8)) - 1;
+        match self.undefined_bytes(src, 1 << lane) & low as u8 {
+            0 => (0, 0),
+            _ => self.undefined(src),
+        }
     }
 
     pub fn undefined(&self, src: Src) -> (u32, u32) {
@@ -88,41 +118,46 @@ impl Registers {
             return;
         };
         *lanes = *lanes & !mask | undefined & mask;
+        self.partial[slot as usize] &= !mask;
         if undefined & mask != 0 {
             self.origin[slot as usize] = origin;
-            self.bytes[slot as usize] = u8::MAX;
         }
     }
 
     /// The same for a value that is undefined in some bytes.
-    fn define_bytes(&mut self, slot: Slot, mask: u32, undefined: u32, origin: u32, bytes: u8) {
-        let (before, _) = self.slot(slot);
-        let kept = self.bytes.get(slot as usize).copied().unwrap_or(0);
+    pub fn define_bytes(&mut self, slot: Slot, mask: u32, undefined: u32, origin: u32, bytes: u8) {
         self.define(slot, mask, undefined, origin);
-        if let Some(all) = self
-            .bytes
-            .get_mut(slot as usize)
-            .filter(|_| undefined & mask != 0)
-        {
-            *all = if before & !mask == 0 {
-                bytes
+        let slot = slot as usize;
+        if undefined & mask != 0 && slot < self.bytes.len() {
+            let kept = if self.partial[slot] == 0 {
+                0
             } else {
-                kept | bytes
+                self.bytes[slot]
             };
+            self.bytes[slot] = kept | bytes;
+            self.partial[slot] |= undefined & mask;
+        }
+    }
+
+    /// The undefined bytes of a register in any of the lanes.
+    fn bytes(&self, slot: Slot, mask: u32) -> u8 {
+        let lanes = self.slot(slot).0 & mask;
+        match slot as usize {
+            _ if lanes == 0 => 0,
+            slot if lanes & !self.partial[slot] != 0 => u8::MAX,
+            slot => self.bytes[slot],
         }
     }
 
     /// Lanes and bytes of a result that is put together.
-    fn gather(&self, bytes: &[Byte]) -> (u32, u8) {
+    fn gather(&self, bytes: &[Byte], lanes: u32) -> (u32, u8) {
         let mut result = (0, 0);
         for (i, source) in bytes.iter().enumerate() {
-            let Some((slot, byte)) = *source else {
-                continue;
-            };
-            let (lanes, _) = self.slot(slot);
-            if lanes != 0 && self.bytes[slot as usize] >> byte & 1 != 0 {
-                result.0 |= lanes;
-                result.1 |= 1 << i;
+            for (slot, mask) in source {
+                if self.bytes(*slot, lanes) & mask != 0 {
+                    result.0 |= self.slot(*slot).0;
+                    result.1 |= 1 << i;
+                }
             }
         }
         result
@@ -150,44 +185,61 @@ impl Registers {
         values: impl Fn(Src, u64) -> u32,
     ) -> Result<Taken, FaultKind> {
         require(self.any(&operands.addresses), mask, "an address", here)?;
-        let taken = match taint {
-            Taint::Lanewise => Ok(self.any(&operands.reads)),
+        let all = self.any(&operands.reads);
+        if all.0 == 0 {
+            return Ok(Taken::default());
+        }
+        Ok(match taint {
+            Taint::Own => Taken::default(),
+            Taint::Lanewise => all.into(),
+            Taint::Strict => {
+                require(all, mask, "an operand", here)?;
+                Taken::default()
+            }
             Taint::Bytes(results) => {
-                let (lanes, origin) = self.any(&operands.reads);
-                if lanes == 0 {
-                    return Ok(Taken::default());
-                }
                 let part = |(slot, bytes): &(Slot, Vec<_>)| {
-                    let (lanes, bytes) = self.gather(bytes);
+                    let (lanes, bytes) = self.gather(bytes, mask);
                     (*slot, lanes, bytes)
                 };
-                return Ok(Taken {
-                    lanes: 0,
-                    origin,
-                    parts: results.iter().map(part).collect(),
-                });
-            }
-            Taint::Strict => {
-                require(self.any(&operands.reads), mask, "an operand", here)?;
-                Ok((0, 0))
+                Taken::parts(all.1, results.iter().map(part))
             }
             Taint::Select { a, b, p, negated } => {
                 let chosen = values(*p, 1) ^ if *negated { u32::MAX } else { 0 };
-                let ((a, from_a), (b, from_b), (p, from_p)) =
-                    (self.undefined(*a), self.undefined(*b), self.undefined(*p));
-                Ok((p | a & chosen | b & !chosen, from_a.max(from_b).max(from_p)))
+                let (p, from_a, from_b) = (
+                    self.undefined(*p).0,
+                    self.undefined(*a).0 & chosen,
+                    self.undefined(*b).0 & !chosen,
+                );
+                let bytes = self.bytes_behind(&[(*a, from_a), (*b, from_b)]);
+                let bytes = if p & mask == 0 { bytes } else { u8::MAX };
+                let result = |slot: &Slot| (*slot, p | from_a | from_b, bytes);
+                Taken::parts(all.1, operands.writes.iter().map(result))
             }
-            Taint::Absorbing { a, b, value } => {
-                let (all, origin) = self.any(&operands.reads);
-                if all == 0 {
-                    return Ok(Taken::default());
-                }
+            Taint::Absorbing {
+                a,
+                b,
+                value,
+                bytewise,
+            } => {
                 let decided = |src| values(src, *value) & !self.undefined(src).0;
-                Ok((all & !decided(*a) & !decided(*b), origin))
+                let lanes = all.0 & !decided(*a) & !decided(*b);
+                let bytes = if *bytewise {
+                    self.bytes_behind(&[(*a, lanes), (*b, lanes)])
+                } else {
+                    u8::MAX
+                };
+                let result = |slot: &Slot| (*slot, lanes, bytes);
+                Taken::parts(all.1, operands.writes.iter().map(result))
             }
-            Taint::Own => Ok((0, 0)),
-        };
-        taken.map(Taken::from)
+        })
+    }
+
+    /// The undefined bytes of those operands that some lane takes.
+    fn bytes_behind(&self, sources: &[(Src, u32)]) -> u8 {
+        let taken = sources.iter();
+        taken.fold(0, |all, (src, lanes)| {
+            all | self.undefined_bytes(*src, *lanes)
+        })
     }
 
     /// The results of an instruction that does not define them itself.

@@ -105,6 +105,9 @@ impl Access<'_> {
     /// True if `earlier` is ordered before this access, proxies apart.
     fn follows(&self, earlier: &Entry) -> bool {
         let order = &self.thread.now.order;
+        if !self.thread.strict && self.is_fenced_read(earlier) {
+            return true;
+        }
         if earlier.stream == DIRECT {
             let own_warp = self.entry.warp == earlier.warp;
             let own = self.entry.stream == DIRECT && own_warp;
@@ -135,6 +138,15 @@ impl Access<'_> {
     fn is_pipelined_with(&self, earlier: &Entry) -> bool {
         let core = |e: &Entry| matches!(e.operation, Operation::TensorCore(_));
         core(&self.entry) && core(earlier)
+    }
+
+    /// True for an asynchronous write over a read that is over since its lane has executed `fence.proxy.async` together
+    /// with one that has signalled: CUTLASS's epilogues let one lane arrive for its warp behind that fence.
+    fn is_fenced_read(&self, earlier: &Entry) -> bool {
+        let is_read = earlier.stream == DIRECT && !earlier.asynchronous && !earlier.write;
+        let proxy = &self.thread.now.shared_proxy;
+        (self.place == Place::Shared && self.entry.asynchronous && self.entry.write && is_read)
+            && proxy.covers(earlier.warp, earlier.lanes, earlier.time)
     }
 
     /// True if `earlier` is no read of shared memory by another warp that an arrival, but nothing that waits for it, lets

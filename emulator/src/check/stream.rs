@@ -34,6 +34,8 @@ pub(crate) enum Key {
     Warpgroup(u32),
     /// Commits of a thread, in order.
     Commits(u32),
+    /// Allocations of tensor memory by a CTA together with its peer.
+    Allocations(u32),
 }
 
 /// What an operation in flight has to remember.
@@ -116,6 +118,7 @@ impl Check {
                 let entry = self.operation(agent, Operation::Copy(work.name()), stream, group + 1);
                 let entry = Entry {
                     asynchronous: false,
+                    value: self.stored_alike(agent, &entry, work),
                     ..entry
                 };
                 self.touch_all(&copy_footprint(work), &ticket.thread, entry)?;
@@ -132,7 +135,13 @@ impl Check {
         Ok(Some(ticket))
     }
 
-    fn operation(&self, agent: Agent, operation: Operation, stream: Stream, time: u32) -> Entry {
+    pub(super) fn operation(
+        &self,
+        agent: Agent,
+        operation: Operation,
+        stream: Stream,
+        time: u32,
+    ) -> Entry {
         let direct = self.direct(agent, AccessKind::AsyncLoad);
         Entry {
             operation,
@@ -191,33 +200,6 @@ impl Check {
         }
     }
 
-    /// Bulk stores: reading the source and writing the destination complete separately.
-    fn issue_store(
-        &mut self,
-        agent: Agent,
-        work: &Work,
-        group: u32,
-        ticket: &Ticket,
-        memory: &GlobalMemory,
-    ) -> Result<(), FaultKind> {
-        let read = self.stream(Key::BulkRead(agent.thread()));
-        let entry = self.operation(agent, Operation::Copy(work.name()), read, group + 1);
-        self.touch_all(&copy_footprint(work), &ticket.thread, entry)?;
-        self.outstanding(agent.rank, entry);
-        let stream = self.stream(Key::BulkWrite(agent.thread()));
-        self.global_operation(
-            &ticket.thread,
-            Entry {
-                stream,
-                write: true,
-                strong: work.reduces(),
-                ..entry
-            },
-            work,
-            memory,
-        )
-    }
-
     fn issue_tensor(
         &mut self,
         agent: Agent,
@@ -240,7 +222,7 @@ impl Check {
     }
 
     /// An operation must be known to be complete when this CTA exits.
-    fn outstanding(&mut self, rank: u32, entry: Entry) {
+    pub(super) fn outstanding(&mut self, rank: u32, entry: Entry) {
         self.outstanding.insert((rank, entry.stream), entry);
     }
 
@@ -395,6 +377,9 @@ impl Check {
             Key::Load(local)
         });
         let number = self.last(stream);
+        if !store {
+            self.forget_loads(rank, warp);
+        }
         self.update(rank, warp, mask, |thread, _| {
             thread.completed(stream, number)
         });
@@ -432,6 +417,21 @@ impl Check {
         let stream = self.stream(Key::Warpgroup(self.local(rank, warp) as u32));
         self.update(rank, warp, mask, |thread, _| {
             thread.completed(stream, limit)
+        });
+    }
+
+    /// wgmma.wait_group of all warps of a warpgroup: their MMAs are one operation. The ISA speaks of each warp's own, and
+    /// the strict checks want a barrier between the warps.
+    pub fn warpgroup_completed_together(&mut self, rank: u32, warp: u32, mask: u32, limit: u32) {
+        if !self.on || self.strict {
+            return;
+        }
+        let first = self.local(rank, warp / 4 * 4) as u32;
+        let streams: Vec<_> = (first..first + 4)
+            .map(|local| self.stream(Key::Warpgroup(local)))
+            .collect();
+        self.update(rank, warp, mask, |thread, _| {
+            streams.iter().for_each(|s| thread.completed(*s, limit));
         });
     }
 }

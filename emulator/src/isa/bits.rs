@@ -29,18 +29,28 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
 fn logic(f: &mut Form<'_>) -> Decoded {
     let (opcode, ty) = (f.opcode(), f.ty()?);
     let op = bitwise(f, ty)?;
+    let (d, bytewise) = (f.dst_as(0, ty)?, ty != Ty::Pred);
     let value = match opcode {
         "and" => 0,
         "or" => super::truncate(u64::MAX, ty.bits()),
+        "not" if bytewise => return Ok(lanes::bytewise(op, d, &[f.src(1, ty)?])),
+        "xor" if bytewise => {
+            return Ok(lanes::bytewise(op, d, &[f.src(1, ty)?, f.src(2, ty)?]));
+        }
         _ => return Ok(op),
     };
     let (a, b) = (f.src(1, ty)?, f.src(2, ty)?);
     let taint = match (opcode, a, b) {
         ("and", Src::Reg(slot), Src::Imm(mask)) | ("and", Src::Imm(mask), Src::Reg(slot)) => {
             let kept = |i: u8| (mask >> (8 * i) & 0xFF != 0).then_some((slot, i));
-            lanes::bytes(f.dst_as(0, ty)?, (0..8).map(kept))
+            lanes::bytes(d, (0..8).map(kept))
         }
-        _ => Taint::Absorbing { a, b, value },
+        _ => Taint::Absorbing {
+            a,
+            b,
+            value,
+            bytewise,
+        },
     };
     Ok(lanes::with_taint(op, taint))
 }
@@ -64,10 +74,7 @@ fn fields(f: &mut Form<'_>) -> Decoded {
     let ty = f.ty()?;
     match (f.opcode(), ty) {
         // Shift amounts are unsigned 32-bit and clamp at the width.
-        ("shl", _) => each!(f, ty, map2, T, |a: T, b: u32| a.checked_shl(b).unwrap_or(0)),
-        ("shr", _) => each!(f, ty, map2, T, |a: T, b: u32| a
-            >> b.min(T::BITS - 1)
-            >> u32::from(b >= T::BITS)),
+        ("shl" | "shr", _) => shift(f, ty),
         ("popc", Ty::B32) => f.map1(|a: u32| a.count_ones()),
         ("popc", Ty::B64) => f.map1(|a: u64| a.count_ones()),
         ("clz", Ty::B32) => f.map1(|a: u32| a.leading_zeros()),
@@ -89,6 +96,39 @@ fn fields(f: &mut Form<'_>) -> Decoded {
         ("bfi", Ty::B32 | Ty::B64) => insert(f, ty.bits()),
         _ => Err(f.unsupported("this type is not implemented")),
     }
+}
+
+fn shift(f: &mut Form<'_>, ty: Ty) -> Decoded {
+    let left = f.opcode() == "shl";
+    let op = if left {
+        each!(f, ty, map2, T, |a: T, b: u32| a.checked_shl(b).unwrap_or(0))
+    } else {
+        each!(f, ty, map2, T, |a: T, b: u32| a
+            >> b.min(T::BITS - 1)
+            >> u32::from(b >= T::BITS))
+    }?;
+    let (Src::Reg(slot), Src::Imm(amount @ 0..64)) = (f.src(1, ty)?, f.src(2, Ty::U32)?) else {
+        return Ok(op);
+    };
+    Ok(lanes::with_taint(
+        op,
+        shifted(f.dst_as(0, ty)?, slot, ty, left, amount as u32),
+    ))
+}
+
+/// The bytes behind a shift by a constant; zeros that move in are defined, signs are as defined as the topmost byte.
+fn shifted(d: super::form::Dst, slot: super::Slot, ty: Ty, left: bool, amount: u32) -> Taint {
+    let bits = ty.bits();
+    let from = |bit: u32| match (left, bit) {
+        (true, bit) => bit.checked_sub(amount),
+        (false, bit) if bit + amount < bits => Some(bit + amount),
+        _ => ty.is_signed().then_some(bits - 1),
+    };
+    let byte = |i: u32| {
+        let ends = [from(8 * i), from(8 * i + 7)].into_iter().flatten();
+        ends.map(|bit| (slot, 1 << (bit / 8))).collect()
+    };
+    Taint::Bytes(vec![(d.slot, (0..ty.bytes()).map(byte).collect())])
 }
 
 /// `bfe`: beyond the word the sign (or zero) continues.

@@ -204,7 +204,12 @@ impl Execute for SetPredicate {
             Some((c, negated, Combine::Or)) => (c, u64::from(!negated)),
             _ => return Taint::Lanewise,
         };
-        Taint::Absorbing { a: c, b: c, value }
+        Taint::Absorbing {
+            a: c,
+            b: c,
+            value,
+            bytewise: false,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::form::{Dst, Form};
 use super::minifloat::{self, BF16, E2M1, E2M3, E3M2, E4M3, E5M2, F16, Format, TF32};
 use super::rounding::{self, Rounding};
 use super::types::{Ty, Value};
-use super::{Op, Src, lanes, sign_extend, truncate};
+use super::{Op, Src, Taint, lanes, sign_extend, truncate};
 use crate::error::LoadError;
 
 type Decoded = Result<Op, LoadError>;
@@ -156,7 +156,15 @@ fn pack(f: &mut Form<'_>, format: Format, style: Style) -> Decoded {
                 u32::from(half::f16::from_f32(v).to_bits())
             }
         };
-        return f.map2(move |a: f32, b: f32| half(a) << 16 | half(b));
+        let op = f.map2(move |a: f32, b: f32| half(a) << 16 | half(b))?;
+        let d = f.dst_as(0, Ty::B32)?;
+        return Ok(side_by_side(
+            op,
+            d,
+            f.src(1, Ty::F32)?,
+            f.src(2, Ty::F32)?,
+            2,
+        ));
     }
     let (d, a, b) = (
         f.dst_as(0, pair_type(shift))?,
@@ -164,9 +172,24 @@ fn pack(f: &mut Form<'_>, format: Format, style: Style) -> Decoded {
         f.src(2, Ty::F32)?,
     );
     let one = move |value: f32| narrow(format, value.into(), rounding, style);
-    Ok(lanes::map2(d, a, b, move |a: f32, b: f32| {
-        one(a) << shift | one(b)
-    }))
+    let op = lanes::map2(d, a, b, move |a: f32, b: f32| one(a) << shift | one(b));
+    Ok(match shift / 8 {
+        0 => op,
+        width => side_by_side(op, d, a, b, width as usize),
+    })
+}
+
+/// The lower part of the result comes from `b`, the upper one from `a`.
+fn side_by_side(op: Op, d: Dst, a: Src, b: Src, width: usize) -> Op {
+    let part = |src| {
+        let byte = match src {
+            Src::Reg(slot) => vec![(slot, u8::MAX)],
+            _ => Vec::new(),
+        };
+        std::iter::repeat_n(byte, width)
+    };
+    let bytes = part(b).chain(part(a)).collect();
+    lanes::with_taint(op, Taint::Bytes(vec![(d.slot, bytes)]))
 }
 
 /// f16x2 or bf16x2 to a narrow pair, or back.
@@ -188,7 +211,21 @@ fn repack(f: &mut Form<'_>, to: Format, from: Format, style: Style) -> Decoded {
         };
         part(0) | part(1) << step_to
     };
-    Ok(lanes::map1(d, a, convert))
+    let op = lanes::map1(d, a, convert);
+    let Src::Reg(slot) = a else {
+        return Ok(op);
+    };
+    // Each of the two values depends on its own bits of the operand.
+    let bytes_of = |part: u32| {
+        let (first, last) = (part * step_from / 8, ((part + 1) * step_from - 1) / 8);
+        (first..=last).fold(0u8, |mask, byte| mask | 1 << byte)
+    };
+    let byte = |i: u32| {
+        let parts = 8 * i / step_to..=((8 * i + 7) / step_to).min(1);
+        vec![(slot, parts.fold(0, |mask, part| mask | bytes_of(part)))]
+    };
+    let bytes = (0..(2 * step_to).div_ceil(8)).map(byte).collect();
+    Ok(lanes::with_taint(op, Taint::Bytes(vec![(d.slot, bytes)])))
 }
 
 fn pack_scales(f: &mut Form<'_>, style: Style) -> Decoded {

@@ -49,7 +49,7 @@ impl Style {
 }
 
 /// Every NaN that an f32 operation makes is 0x7FFFFFFF.
-pub(super) fn canonical(value: f32) -> f32 {
+pub(in crate::isa) fn canonical(value: f32) -> f32 {
     if value.is_nan() {
         f32::from_bits(0x7FFF_FFFF)
     } else {
@@ -123,7 +123,7 @@ fn min_max(f: &mut Form<'_>, s: Style) -> Decoded {
 }
 
 /// The smaller or larger of two f32.
-pub(super) fn select_f32(a: f32, b: f32, min: bool, nan: bool) -> f32 {
+pub(in crate::isa) fn select_f32(a: f32, b: f32, min: bool, nan: bool) -> f32 {
     match (a.is_nan(), b.is_nan()) {
         (true, true) => f32::NAN,
         (true, false) | (false, true) if nan => f32::NAN,

@@ -2,16 +2,18 @@
 
 use super::form::Dst;
 use super::types::Value;
-use super::{Byte, Execute, Op, Src, Taint};
+use super::{Byte, Execute, Op, Slot, Src, Taint};
 use crate::machine::{FaultKind, Flow, Step};
 
 struct Map1<G> {
+    taint: Taint,
     d: Dst,
     a: Src,
     g: G,
 }
 
 struct Map2<G> {
+    taint: Taint,
     d: Dst,
     a: Src,
     b: Src,
@@ -19,6 +21,7 @@ struct Map2<G> {
 }
 
 struct Map3<G> {
+    taint: Taint,
     d: Dst,
     a: Src,
     b: Src,
@@ -32,6 +35,10 @@ impl<G: Fn(u64) -> u64 + Send + Sync> Execute for Map1<G> {
         step.set(self.d.slot, &std::array::from_fn(|i| (self.g)(a[i])));
         Ok(Flow::Next)
     }
+
+    fn taint(&self) -> Taint {
+        self.taint.clone()
+    }
 }
 
 impl<G: Fn(u64, u64) -> u64 + Send + Sync> Execute for Map2<G> {
@@ -39,6 +46,10 @@ impl<G: Fn(u64, u64) -> u64 + Send + Sync> Execute for Map2<G> {
         let (a, b) = (step.get(self.a), step.get(self.b));
         step.set(self.d.slot, &std::array::from_fn(|i| (self.g)(a[i], b[i])));
         Ok(Flow::Next)
+    }
+
+    fn taint(&self) -> Taint {
+        self.taint.clone()
     }
 }
 
@@ -51,6 +62,10 @@ impl<G: Fn(u64, u64, u64) -> u64 + Send + Sync> Execute for Map3<G> {
         );
         Ok(Flow::Next)
     }
+
+    fn taint(&self) -> Taint {
+        self.taint.clone()
+    }
 }
 
 /// `d = g(a)`.
@@ -60,6 +75,7 @@ pub(super) fn map1<A: Value, R: Value>(
     g: impl Fn(A) -> R + Send + Sync + 'static,
 ) -> Op {
     Box::new(Map1 {
+        taint: taint_of::<R>(d, &[a]),
         d,
         a,
         g: move |a| g(A::from_word(a)).word(),
@@ -74,6 +90,7 @@ pub(super) fn map2<A: Value, B: Value, R: Value>(
     g: impl Fn(A, B) -> R + Send + Sync + 'static,
 ) -> Op {
     Box::new(Map2 {
+        taint: taint_of::<R>(d, &[a, b]),
         d,
         a,
         b,
@@ -90,6 +107,7 @@ pub(super) fn map3<A: Value, B: Value, C: Value, R: Value>(
     g: impl Fn(A, B, C) -> R + Send + Sync + 'static,
 ) -> Op {
     Box::new(Map3 {
+        taint: taint_of::<R>(d, &[a, b, c]),
         d,
         a,
         b,
@@ -114,9 +132,39 @@ impl Execute for WithTaint {
     }
 }
 
-/// A result whose bytes come from these.
-pub(super) fn bytes(d: Dst, sources: impl Iterator<Item = Byte>) -> Taint {
-    Taint::Bytes(vec![(d.slot, sources.collect())])
+/// A result whose bytes come from single bytes of registers, or from nothing that could be undefined.
+pub(super) fn bytes(d: Dst, sources: impl Iterator<Item = Option<(Slot, u8)>>) -> Taint {
+    let byte = |source: Option<(Slot, u8)>| source.map(|(slot, b)| (slot, 1 << b));
+    Taint::Bytes(vec![(
+        d.slot,
+        sources.map(|s| byte(s).into_iter().collect()).collect(),
+    )])
+}
+
+/// A result whose parts of `width` bytes depend on the same parts of the operands.
+fn parts(d: Dst, sources: &[Src], width: u8) -> Taint {
+    let mask = |byte: u8| u8::MAX >> (8 - width) << (byte / width * width);
+    let byte = |i: u8| -> Byte {
+        let registers = sources.iter().filter_map(|src| match src {
+            Src::Reg(slot) => Some((*slot, mask(i))),
+            _ => None,
+        });
+        registers.collect()
+    };
+    Taint::Bytes(vec![(d.slot, (0..8).map(byte).collect())])
+}
+
+/// How a function of these types treats undefined parts of its operands.
+fn taint_of<R: Value>(d: Dst, sources: &[Src]) -> Taint {
+    match R::PART {
+        8 => Taint::Lanewise,
+        width => parts(d, sources, width),
+    }
+}
+
+/// An operation on whole registers that treats each byte by itself.
+pub(super) fn bytewise(op: Op, d: Dst, sources: &[Src]) -> Op {
+    with_taint(op, parts(d, sources, 1))
 }
 
 pub(super) fn with_taint(op: Op, taint: Taint) -> Op {

@@ -138,8 +138,13 @@ impl Load {
         }
         let words = to_fragment(&undefined, self.transpose);
         let lanes = (0..32).fold(0, |lanes, lane| lanes | u32::from(words[lane] != 0) << lane);
+        let halves = words.iter().fold(0, |all, word| all | word);
+        let half = |shift: u32, bytes: u8| if halves >> shift & 1 != 0 { bytes } else { 0 };
+        let bytes = half(0, 0b0011) | half(16, 0b1100);
         let (mask, line) = (step.mask, step.line);
-        step.warp.defined.define(slot, mask, lanes, line);
+        step.warp
+            .defined
+            .define_bytes(slot, mask, lanes, line, bytes);
     }
 }
 
@@ -182,7 +187,9 @@ impl Execute for Store {
 impl Store {
     fn leave_undefined(&self, step: &mut Step<'_>, i: usize, src: Src, addresses: &[u64; 32]) {
         let (lanes, _) = step.warp.defined.undefined(src);
-        let words = std::array::from_fn(|lane| u64::from(lanes >> lane & 1) * 0x0001_0001);
+        let bytes = step.warp.defined.undefined_bytes(src, step.mask);
+        let halves = u64::from(bytes & 0b0011 != 0) | u64::from(bytes & 0b1100 != 0) << 16;
+        let words = std::array::from_fn(|lane| u64::from(lanes >> lane & 1) * halves);
         let undefined = from_fragment(&words, self.transpose);
         for (r, row) in undefined.iter().enumerate() {
             for c in (0..8).filter(|&c| row[c] != 0) {

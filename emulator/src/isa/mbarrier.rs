@@ -240,6 +240,7 @@ impl Execute for WaitPhase {
                 .barrier_phase(agent, at, phases[lane], self.parity)?;
             complete[lane] = u64::from(step.state.phase_complete(at, awaited));
             if complete[lane] != 0 {
+                step.state.barrier_seen(at, awaited);
                 match passed.iter_mut().find(|(barrier, _)| *barrier == at) {
                     Some((_, lanes)) => *lanes |= 1 << lane,
                     None => passed.push((at, 1 << lane)),

@@ -159,7 +159,7 @@ impl Execute for Load {
         );
         let total = size * self.dsts.len();
         let mut out = [[0u64; 32]; 8];
-        let mut undefined = [0u32; 8];
+        let mut undefined = [(0u32, 0u32); 8];
         for lane in step.lanes() {
             let mut bytes = [0u8; 32];
             step.read(
@@ -170,9 +170,11 @@ impl Execute for Load {
                 &mut bytes[..total],
             )?;
             if step.state.check.on {
-                for (i, lanes) in undefined.iter_mut().enumerate().take(self.dsts.len()) {
+                for (i, (lanes, bytes)) in undefined.iter_mut().enumerate().take(self.dsts.len()) {
                     let at = addresses[lane].wrapping_add((i * size) as u64);
-                    *lanes |= u32::from(!step.is_defined(lane, self.space, at, size)) << lane;
+                    let missing = step.undefined_bytes(lane, self.space, at, size);
+                    *lanes |= u32::from(missing != 0) << lane;
+                    *bytes |= missing;
                 }
             }
             if self.order != Order::Weak {
@@ -188,14 +190,17 @@ impl Execute for Load {
         for (i, d) in self.dsts.iter().enumerate() {
             for word in 0..words {
                 let mut values = out[i * words + word];
+                let (lanes, mut bytes) = (undefined[i].0, undefined[i].1 >> (8 * word));
                 if self.ty.is_signed() && d.bits > self.ty.bits() {
                     values = values.map(|v| truncate(sign_extend(v, self.ty.bits()), d.bits));
+                    bytes = if bytes == 0 { 0 } else { u32::from(u8::MAX) };
                 }
-                step.set(d.slot + word as u32, &values);
+                let slot = d.slot + word as u32;
+                step.set(slot, &values);
                 let (mask, line) = (step.mask, step.line);
-                step.warp
-                    .defined
-                    .define(d.slot + word as u32, mask, undefined[i], line);
+                let lanes = if bytes as u8 == 0 { 0 } else { lanes };
+                let registers = &mut step.warp.defined;
+                registers.define_bytes(slot, mask, lanes, line, bytes as u8);
             }
         }
         Ok(Flow::Next)
@@ -273,8 +278,8 @@ impl Execute for Store {
         let mut values = [[0u64; 32]; 8];
         for (i, src) in self.srcs.iter().enumerate() {
             values[i * words] = step.get(*src);
-            if let (2, Src::Reg(slot)) = (words, *src) {
-                values[i * words + 1] = step.get(Src::Reg(slot + 1));
+            if words == 2 {
+                values[i * words + 1] = step.get(src.word(1));
             }
         }
         for lane in step.lanes() {
@@ -285,8 +290,11 @@ impl Execute for Store {
             step.write(lane, self.space, addresses[lane], kind, &bytes[..total])?;
             if step.state.check.on {
                 for (i, src) in self.srcs.iter().enumerate() {
-                    let at = addresses[lane].wrapping_add((i * size) as u64);
-                    step.stored(lane, self.space, at, size, *src)?;
+                    for word in 0..words {
+                        let behind = (i * size + 8 * word) as u64;
+                        let at = addresses[lane].wrapping_add(behind);
+                        step.stored(lane, self.space, at, size.min(8), src.word(word))?;
+                    }
                 }
             }
             if self.order != Order::Weak {

@@ -47,6 +47,7 @@ pub(crate) use decode::{Code, Functions, STATIC_SHARED, decode_entry, extent};
 pub(crate) use form::Addr;
 pub(crate) use reduction::Reduction;
 pub(crate) use special::{LaneMask, Special};
+pub(crate) use tcgen05::LoadReduction;
 pub(crate) use types::{sign_extend, truncate};
 
 use crate::error::LoadError;
@@ -70,6 +71,16 @@ pub(crate) enum Src {
     Dynamic(u32),
     /// A module variable in global memory: index and offset.
     Global(u32, u64),
+}
+
+impl Src {
+    /// The word of a 128-bit operand, which is a register.
+    pub fn word(self, index: usize) -> Src {
+        match self {
+            Src::Reg(slot) => Src::Reg(slot + index as Slot),
+            other => other,
+        }
+    }
 }
 
 /// Which threads must execute an instruction together.
@@ -149,8 +160,8 @@ pub(crate) struct Operands {
     pub writes: Vec<Slot>,
 }
 
-/// The register and the byte of it that a byte of a result comes from.
-pub(crate) type Byte = Option<(Slot, u8)>;
+/// What a byte of a result depends on: registers, and a mask of their bytes.
+pub(crate) type Byte = Vec<(Slot, u8)>;
 
 /// What an instruction does with undefined values.
 #[derive(Clone, Debug)]
@@ -164,8 +175,14 @@ pub(crate) enum Taint {
         p: Src,
         negated: bool,
     },
-    /// A result is defined where a or b is and decides it alone, by being this value.
-    Absorbing { a: Src, b: Src, value: u64 },
+    /// A result is defined where a or b is and decides it alone, by being this value. Bytewise: a byte of it depends on that
+    /// byte of the operands.
+    Absorbing {
+        a: Src,
+        b: Src,
+        value: u64,
+        bytewise: bool,
+    },
     /// Each result is put together from bytes of operands, or of nothing that could be undefined: compilers build vectors
     /// with parts that nobody will look at.
     Bytes(Vec<(Slot, Vec<Byte>)>),

@@ -49,7 +49,11 @@ fn mov(f: &mut Form<'_>) -> Decoded {
         _ => {
             let (d, a) = (f.dst_as(0, ty)?, f.src(1, ty)?);
             let bits = ty.bits();
-            Ok(lanes::map1(d, a, move |a: u64| truncate(a, bits)))
+            let op = lanes::map1(d, a, move |a: u64| truncate(a, bits));
+            match ty {
+                Ty::Pred => Ok(op),
+                _ => Ok(lanes::bytewise(op, d, &[a])),
+            }
         }
     }
 }
@@ -93,8 +97,8 @@ impl Execute for Pack {
                 .iter()
                 .flat_map(|part| (0..each).map(move |b| (part, b)));
             let bytes = bytes.map(|(part, b)| match part {
-                Src::Reg(slot) => Some((*slot, b)),
-                _ => None,
+                Src::Reg(slot) => vec![(*slot, 1 << b)],
+                _ => Vec::new(),
             });
             (self.d.slot + i as u32, bytes.collect())
         };
@@ -161,7 +165,7 @@ impl Execute for Unpack {
         let each = (self.bits / 8) as usize;
         let part = |(i, d): (usize, &Dst)| {
             let from = i * each..(i + 1) * each;
-            let bytes = from.map(|b| Some((source + b as u32 / 8, b as u8 % 8)));
+            let bytes = from.map(|b| vec![(source + b as u32 / 8, 1 << (b % 8))]);
             (d.slot, bytes.collect())
         };
         Taint::Bytes(self.parts.iter().enumerate().map(part).collect())

@@ -4,6 +4,7 @@
 
 mod allocation;
 mod multiply;
+mod reduce;
 mod transfer;
 
 use super::form::{Addr, Form};
@@ -16,6 +17,7 @@ use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, Space, Step, Work};
 use allocation::{alloc, dealloc, relinquish};
 use multiply::mma;
+pub(crate) use reduce::LoadReduction;
 use transfer::{load, store, wait};
 
 type Decoded = Result<Op, LoadError>;

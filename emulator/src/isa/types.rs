@@ -58,7 +58,7 @@ impl Ty {
     }
 
     /// Size in bits; a predicate has 1.
-    pub fn bits(self) -> u32 {
+    pub const fn bits(self) -> u32 {
         match self {
             Ty::Pred => 1,
             Ty::U8 | Ty::S8 | Ty::B8 => 8,
@@ -112,6 +112,8 @@ pub(crate) fn sign_extend(word: u64, bits: u32) -> u64 {
 pub(crate) trait Value: Copy + 'static {
     /// How constants are read in this place.
     const TY: Ty;
+    /// Bytes of the parts that instructions with such a result treat each by itself; 8 if there are none.
+    const PART: u8 = 8;
     /// Reads the low bits of a word.
     fn from_word(word: u64) -> Self;
     /// The word, upper bits zero.
@@ -198,6 +200,7 @@ impl<T: Value> Value for Two<T> {
         Ty::F32 => Ty::F32x2,
         _ => Ty::B32,
     };
+    const PART: u8 = T::TY.bits() as u8 / 8;
     fn from_word(word: u64) -> Self {
         Two(T::from_word(word), T::from_word(word >> T::TY.bits()))
     }

@@ -89,11 +89,15 @@ impl<G: Fn(&[[u64; 32]], u32) -> ([u64; 32], [u64; 32])> Exchange<G> {
         } else {
             0
         };
-        let slots = [Some(self.d), self.p].into_iter().flatten();
-        for slot in slots {
+        let bytes = match self.sources.first() {
+            Some(moved) if self.moves => registers.undefined_bytes(*moved, step.mask),
+            _ => u8::MAX,
+        };
+        let slots = [Some((self.d, bytes)), self.p.map(|p| (p, u8::MAX))];
+        for (d, bytes) in slots.into_iter().flatten() {
             step.warp
                 .defined
-                .define(slot.slot, step.mask, lanes, origin);
+                .define_bytes(d.slot, step.mask, lanes, origin, bytes);
         }
     }
 }

@@ -53,8 +53,11 @@ impl Execute for Order {
     fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
         match self.action {
             Action::Fence => step.warp.warpgroup.fence(),
-            Action::Commit => step.warp.warpgroup.committed += 1,
-            Action::Wait(keep) => step.finish_warpgroup(keep)?,
+            Action::Commit => step.warp.warpgroup.commit(),
+            Action::Wait(keep) => {
+                step.finish_warpgroup(keep)?;
+                return Ok(step.wait_for_warpgroup(keep));
+            }
         }
         Ok(Flow::Next)
     }

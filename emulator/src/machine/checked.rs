@@ -71,6 +71,16 @@ impl Step<'_> {
         }
     }
 
+    /// Which of at most 16 bytes that a lane has read hold no defined values.
+    pub fn undefined_bytes(&mut self, lane: usize, space: Space, address: u64, len: usize) -> u32 {
+        if self.is_defined(lane, space, address, len) {
+            return 0;
+        }
+        let undefined =
+            |i: &usize| !self.is_defined(lane, space, address.wrapping_add(*i as u64), 1);
+        (0..len).filter(undefined).fold(0, |mask, i| mask | 1 << i)
+    }
+
     pub fn set_defined(
         &mut self,
         lane: usize,
@@ -106,7 +116,7 @@ impl Step<'_> {
         len: usize,
         src: Src,
     ) -> Result<(), FaultKind> {
-        let undefined = self.warp.defined.undefined(src);
+        let undefined = self.warp.defined.undefined_below(src, len, lane);
         let is_global = matches!(
             self.concrete(space, address).0,
             Space::Global | Space::Generic
@@ -123,8 +133,14 @@ impl Step<'_> {
                 &here,
             );
         }
-        let defined = undefined.0 >> lane & 1 == 0;
-        self.set_defined(lane, space, address, len, defined);
+        self.set_defined(lane, space, address, len, true);
+        if undefined.0 >> lane & 1 == 0 {
+            return Ok(());
+        }
+        let missing = self.warp.defined.undefined_bytes(src, 1 << lane);
+        for i in (0..len.min(8)).filter(|i| missing >> i & 1 != 0) {
+            self.set_defined(lane, space, address.wrapping_add(i as u64), 1, false);
+        }
         Ok(())
     }
 

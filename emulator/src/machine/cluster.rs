@@ -10,7 +10,7 @@ use super::grid::Grid;
 use super::mbarrier::{Mbarrier, SharedAddress};
 use super::misuse::Misuse;
 use super::schedule::{Policy, Schedule};
-use super::warpgroup_log::WarpgroupLog;
+use super::warpgroup_log::{Together, WARPS, WarpgroupLog};
 use super::work::AsyncOp;
 use crate::check::{Check, Gang, digest};
 use crate::engine::tensor_memory::TensorMemory;
@@ -50,6 +50,8 @@ pub(crate) struct Cta {
     pub id: [u32; 3],
     pub shared: Vec<u8>,
     pub tensor: TensorMemory,
+    /// Allocations of tensor memory that were made for a pair of CTAs.
+    pub paired: u32,
     pub barriers: BTreeMap<u32, Mbarrier>,
     /// Those that were overwritten before anything had happened to them.
     pub overwritten: BTreeMap<u32, Mbarrier>,
@@ -102,6 +104,13 @@ pub(crate) struct ClusterState {
 }
 
 impl Cta {
+    /// True if all warps of a warp's warpgroup have waited for the wgmma groups below `groups`.
+    pub fn warpgroup_has_waited(&self, warp: u32, groups: u32) -> bool {
+        let (index, first) = (warp / WARPS, warp / WARPS * WARPS);
+        let log = &self.warpgroups[index as usize][Together::Multiply as usize];
+        log.have_waited(self.warps - first, groups)
+    }
+
     fn new(id: [u32; 3], shared_bytes: u32, live_warps: u32) -> Self {
         let mut shared = POISON.repeat(shared_bytes as usize / 4 + 1);
         shared.truncate(shared_bytes as usize);
@@ -109,6 +118,7 @@ impl Cta {
             id,
             shared,
             tensor: TensorMemory::new(),
+            paired: 0,
             barriers: BTreeMap::new(),
             overwritten: BTreeMap::new(),
             barrier_range: (u32::MAX, 0),
@@ -242,7 +252,7 @@ impl ClusterState {
         kind: AccessKind,
         bytes: &[u8],
     ) -> Result<(), FaultKind> {
-        self.check_shared_write(at, bytes.len() as u32)?;
+        self.check_shared_write(agent, at, bytes.len() as u32)?;
         if kind != AccessKind::AsyncStore {
             self.check
                 .shared_access(agent, at, bytes.len() as u32, kind, digest(bytes))?;
@@ -253,19 +263,24 @@ impl ClusterState {
         Ok(())
     }
 
-    /// Bounds of a write, and that it does not destroy a barrier in use. Triton initialises barriers that it never needs
-    /// and reuses their place: strictly that is misuse, otherwise only a later use of the barrier is.
-    pub fn check_shared_write(&mut self, at: SharedAddress, len: u32) -> Result<(), FaultKind> {
+    /// Bounds of a write, and that it does not destroy a barrier in use.
+    pub fn check_shared_write(
+        &mut self,
+        agent: Agent,
+        at: SharedAddress,
+        len: u32,
+    ) -> Result<(), FaultKind> {
         self.check_shared(at, len, 1)?;
-        let cta = &mut self.ctas[at.rank as usize];
-        while let Some((offset, barrier)) = cta.barrier_in(at.offset, len) {
-            let idle = !self.check.strict && barrier.is_untouched();
-            if !barrier.retired && !idle {
+        let rank = at.rank;
+        while let Some((offset, barrier)) = self.ctas[rank as usize].barrier_in(at.offset, len) {
+            let place = SharedAddress { rank, offset };
+            if !barrier.retired && !self.may_forget(agent, place, barrier) {
                 let what = format!(
                     "{len} bytes written at {at} destroy the barrier at {offset:#x}, {barrier}"
                 );
                 return Err(FaultKind::Mbarrier(Misuse::Overwritten, what));
             }
+            let cta = &mut self.ctas[rank as usize];
             if let Some(barrier) = cta.barriers.remove(&offset).filter(|b| !b.retired) {
                 cta.overwritten.insert(offset, barrier);
             }

@@ -174,6 +174,7 @@ impl<'a> Grid<'a> {
                 local: vec![0xAD; self.local_bytes as usize * 32],
                 transfers: Vec::new(),
                 in_flight: Vec::new(),
+                paired: None,
                 warpgroup: Default::default(),
                 cluster_arrived: 0,
                 cluster_generation: 0,

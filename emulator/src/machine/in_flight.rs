@@ -15,6 +15,9 @@ pub(crate) struct InFlight {
     pub group: Option<u32>,
     pub results: Vec<Slot>,
     pub operands: Vec<Slot>,
+    /// A `wgmma.wait_group` has gone by that did not wait for it. PTX forbids to change its operands all the same. But
+    /// Triton's pipelines do so, and ptxas gives the registers of A to other values then, so hardware must have read them.
+    pub passed: bool,
     pub line: u32,
     pub lane: u32,
 }
@@ -45,7 +48,7 @@ impl Warp {
             Some(_) => {
                 reads(&op.results)
                     || meet(&registers.writes, &op.results)
-                    || meet(&registers.writes, &op.operands)
+                    || (strict || !op.passed) && meet(&registers.writes, &op.operands)
             }
         };
         let Some(op) = self.in_flight.iter().find(clash) else {

@@ -26,6 +26,8 @@ const LIMIT: i64 = (1 << 20) - 1;
 pub(crate) struct Mbarrier {
     /// Phases completed so far.
     pub phase: u64,
+    /// How many of them some thread has waited for.
+    pub seen: u64,
     pub expected: u32,
     pub pending: u32,
     pub tx: i64,
@@ -35,9 +37,9 @@ pub(crate) struct Mbarrier {
 }
 
 impl Mbarrier {
-    /// Nothing has arrived and nothing was expected.
-    pub fn is_untouched(&self) -> bool {
-        self.phase == 0 && self.tx == 0 && self.pending == self.expected
+    /// Nothing has arrived in this phase and nothing is expected, and the phases before have been waited for.
+    pub fn is_idle(&self) -> bool {
+        self.seen == self.phase && self.tx == 0 && self.pending == self.expected
     }
 }
 
@@ -98,6 +100,7 @@ impl ClusterState {
         }
         let barrier = Mbarrier {
             phase: 0,
+            seen: 0,
             expected: count,
             pending: count,
             tx: 0,
@@ -105,9 +108,7 @@ impl ClusterState {
             retired: false,
         };
         let live = self.ctas[at.rank as usize].barriers.get(&at.offset);
-        // Triton initialises barriers of several pipelines at one place, one after the other, before it uses any.
-        let untouched = |b: &Mbarrier| !self.check.strict && b.is_untouched();
-        if let Some(barrier) = live.filter(|b| !b.retired && !untouched(b)) {
+        if let Some(barrier) = live.filter(|b| !b.retired && !self.may_forget(agent, at, b)) {
             let what = format!("{at} is a live barrier already, {barrier}");
             return Err(FaultKind::Mbarrier(Misuse::Reinitialised, what));
         }
@@ -115,6 +116,14 @@ impl ClusterState {
         self.ctas[at.rank as usize].insert_barrier(at.offset, barrier);
         self.progress += 1;
         Ok(())
+    }
+
+    /// Whether the thread may give the place of a barrier another use without `mbarrier.inval`. Strictly it may not. But
+    /// compilers lay out shared memory by what their own input still uses: Triton initialises barriers of several pipelines
+    /// at one place and reuses the place of barriers that a Gluon program does not invalidate. That harms nobody once every
+    /// phase has been waited for, if the thread knows of those waits; a later use is misuse all the same.
+    pub fn may_forget(&self, agent: Agent, at: SharedAddress, barrier: &Mbarrier) -> bool {
+        !self.check.strict && barrier.is_idle() && self.check.knows_of_waits(agent, at)
     }
 
     pub fn barrier_invalidate(&mut self, _: Agent, at: SharedAddress) -> Result<(), FaultKind> {
@@ -252,6 +261,13 @@ impl ClusterState {
         } else {
             phase.wrapping_sub(1)
         })
+    }
+
+    /// Threads have seen a phase complete.
+    pub fn barrier_seen(&mut self, at: SharedAddress, phase: u64) {
+        if let Some(barrier) = self.ctas[at.rank as usize].barriers.get_mut(&at.offset) {
+            barrier.seen = barrier.seen.max(phase.wrapping_add(1)).min(barrier.phase);
+        }
     }
 
     /// True if the phase has completed. A barrier that is gone completes nothing.

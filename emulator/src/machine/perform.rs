@@ -75,7 +75,7 @@ impl ClusterState {
                 check_bulk(*src, *bytes)?;
                 for (index, to) in targets(*dst, *mask).enumerate() {
                     self.check_shared(to, *bytes, 16)?;
-                    self.check_shared_write(to, *bytes)?;
+                    self.check_shared_write(agent, to, *bytes)?;
                     let start = to.offset as usize;
                     grid.global.read(
                         *src,
@@ -268,7 +268,7 @@ impl ClusterState {
     fn tensor_load(
         &mut self,
         grid: &Grid<'_>,
-        _: Agent,
+        agent: Agent,
         map: &TensorMap,
         coordinates: &[i32],
         mode: BoxMode,
@@ -277,7 +277,7 @@ impl ClusterState {
         self.check_shared(to, 0, 128)?;
         let window = self.ctas[to.rank as usize].shared.len() as u32;
         let copy = box_copy(map, coordinates, mode, to.offset, window, Direction::Load)?;
-        self.check_shared_write(to, copy.shared_bytes())?;
+        self.check_shared_write(agent, to, copy.shared_bytes())?;
         let shared = &mut self.ctas[to.rank as usize].shared;
         copy.load(shared, |address, out| grid.global.read(address, out))?;
         self.check.initialised[to.rank as usize].set(to.offset, copy.shared_bytes(), true);

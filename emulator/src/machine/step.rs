@@ -121,7 +121,7 @@ impl Step<'_> {
     /// Starts an asynchronous operation of the thread in a lane.
     pub fn issue(&mut self, lane: usize, work: Work) -> Result<(), FaultKind> {
         self.lane = Some(lane as u32);
-        work.check()
+        work.check(self.state.check.strict)
             .map_err(|error| FaultKind::engine_on(error, self.grid.target))?;
         work.check_alignment()?;
         let agent = self.agent(lane);

@@ -10,7 +10,7 @@ use super::mbarrier::SharedAddress;
 use super::warpgroup::Warpgroup;
 use crate::check::Registers;
 use crate::engine::tensor_memory::Access;
-use crate::isa::{Slot, Src};
+use crate::isa::{LoadReduction, Slot, Src};
 
 /// What a fragment waits for.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +23,12 @@ pub(crate) enum Wait {
     Cluster { generation: u64 },
     /// The other lanes, at this instruction.
     Converge { need: u32 },
+    /// The other warps of the warpgroup to have waited for the wgmma groups below this one.
+    Warpgroup { groups: u32 },
     /// Free columns of tensor memory.
     Columns { columns: u32 },
+    /// The other CTA of the pair to have allocated so many times.
+    Pair { allocations: u32 },
     /// The launch in front of this one to complete.
     Prerequisites,
 }
@@ -46,6 +50,7 @@ pub(crate) struct Transfer {
     pub address: u32,
     /// Destination registers of a load.
     pub registers: Vec<Slot>,
+    pub reduction: Option<LoadReduction>,
     /// Values of a store, and for each register the lanes in which they are undefined.
     pub values: Vec<u32>,
     pub undefined: Vec<u32>,
@@ -71,6 +76,9 @@ pub(crate) struct Warp {
     pub transfers: Vec<Transfer>,
     /// Operations that keep registers, if that is checked.
     pub in_flight: Vec<InFlight>,
+    /// Tensor memory allocated together with the other CTA of the pair, while that one is waited for: its address and
+    /// the number of the allocation.
+    pub paired: Option<(u32, u32)>,
     /// `wgmma` operations in flight.
     pub warpgroup: Warpgroup,
     /// Lanes that have arrived at the cluster barrier and not waited yet, and at which generation.
@@ -115,6 +123,13 @@ impl Warp {
             Some(Wait::Cluster { generation }) => state.cluster_barrier.generation > *generation,
             Some(Wait::Converge { need }) => need & self.live & !fragment.mask == 0,
             Some(Wait::Prerequisites) => state.check.prerequisites_complete(),
+            Some(Wait::Warpgroup { groups }) => {
+                state.ctas[self.rank as usize].warpgroup_has_waited(self.index, *groups)
+            }
+            Some(Wait::Pair { allocations }) => {
+                let peer = state.ctas.get(self.rank as usize ^ 1);
+                peer.is_some_and(|cta| cta.paired >= *allocations)
+            }
             Some(Wait::Columns { columns }) => {
                 // Allocation is tried on a copy: asking must not change anything.
                 state.ctas[self.rank as usize]

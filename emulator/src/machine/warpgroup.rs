@@ -1,17 +1,18 @@
 //! `wgmma` operations in flight: each warp keeps its own queue, in order, by groups.
 //!
 //! Until an operation happens, at `wgmma.wait_group` at the latest, its result registers hold poison and its register
-//! operands of A must not change.
+//! operands of A must not change. (A is taken at the issue: see `InFlight::passed` for those that do.)
 
 use super::fault::{FaultKind, Site};
 use super::in_flight::InFlight;
-use super::step::Step;
+use super::step::{Flow, Step};
+use super::warp::Wait;
 use super::warpgroup_log::{self, Together};
 use crate::check::warpgroup_footprint;
 use crate::engine::descriptor::SharedMatrix;
 use crate::engine::mma::wgmma::{AOperand, Wgmma};
 use crate::engine::tensor_memory::POISON;
-use crate::isa::{Slot, Src};
+use crate::isa::{Operands, Slot, Src};
 
 /// Warps of a warpgroup.
 const WARPS: usize = warpgroup_log::WARPS as usize;
@@ -26,6 +27,8 @@ pub(crate) struct Warpgroup {
     inputs: Vec<(Vec<Slot>, Vec<[u64; 32]>)>,
     /// Fences so far, and for each register where it was last written, and behind how many of them.
     fences: u32,
+    /// How many fences there had been at the latest commit.
+    fences_at_commit: u32,
     written: Vec<(u32, u32)>,
 }
 
@@ -57,6 +60,27 @@ impl Warpgroup {
         }
     }
 
+    /// A `mov` writes registers. Compilers sink moves below the fence that belongs to their MMAs, and ptxas, which renames
+    /// registers, keeps their order: between that fence and the MMAs, what was there before it counts.
+    pub fn note_moves(&mut self, registers: &Operands, line: u32) {
+        if self.fences == self.fences_at_commit {
+            return self.note_writes(&registers.writes, line);
+        }
+        let place = |slot: &Slot| self.written.get(*slot as usize).copied();
+        let youngest = registers.reads.iter().filter_map(place).max();
+        let (fences, line) = youngest.unwrap_or_default();
+        self.note_writes(&registers.writes, line);
+        for &slot in &registers.writes {
+            self.written[slot as usize].0 = fences;
+        }
+    }
+
+    /// `wgmma.commit_group`.
+    pub fn commit(&mut self) {
+        self.committed += 1;
+        self.fences_at_commit = self.fences;
+    }
+
     /// Where one of the registers was written since the latest fence.
     fn unfenced(&self, mut registers: impl Iterator<Item = Slot>) -> Option<u32> {
         registers.find_map(|slot| match self.written.get(slot as usize) {
@@ -72,7 +96,8 @@ struct Pending {
     d: Vec<Slot>,
     /// Descriptor of A, or none for registers.
     descriptor: Option<u64>,
-    a: Vec<Src>,
+    /// The registers of A, as they were when the operation was issued.
+    a: Vec<[u64; 32]>,
     b: u64,
 }
 
@@ -87,10 +112,17 @@ impl Step<'_> {
         b: u64,
     ) -> Result<(), FaultKind> {
         let group = self.warp.warpgroup.committed;
-        let decode =
-            |bits| SharedMatrix::decode_sm90(bits).map_err(|e| FaultKind::engine(e.into()));
-        descriptor.map_or(Ok(()), |a| decode(a).map(|_| ()))?;
-        decode(b)?;
+        let strict = self.state.check.strict;
+        let check = |bits| {
+            let matrix = SharedMatrix::decode_sm90(bits)?;
+            if strict {
+                matrix.check_pattern()
+            } else {
+                Ok(())
+            }
+        };
+        let checked = descriptor.map_or(Ok(()), check).and_then(|()| check(b));
+        checked.map_err(|e| FaultKind::engine(e.into()))?;
         self.warpgroup_executes(Together::Multiply)?;
         if self.state.check.on {
             self.check_fenced(d, &a, operation.accumulate)?;
@@ -107,6 +139,7 @@ impl Step<'_> {
                 group: Some(group),
                 results: d.to_vec(),
                 operands: registers.collect(),
+                passed: false,
                 line: self.line,
                 lane: 0,
             });
@@ -116,7 +149,7 @@ impl Step<'_> {
             operation,
             d: d.to_vec(),
             descriptor,
-            a,
+            a: a.iter().map(|src| self.get(*src)).collect(),
             b,
         };
         if self.warp.warpgroup.pending.is_empty() && self.state.policy.at_once() {
@@ -165,7 +198,29 @@ impl Step<'_> {
 
     /// Completes all groups but the `keep` youngest.
     pub fn finish_warpgroup(&mut self, keep: u32) -> Result<(), FaultKind> {
+        self.warp
+            .in_flight
+            .iter_mut()
+            .for_each(|op| op.passed = true);
         self.finish_groups(self.warp.warpgroup.committed.saturating_sub(keep))
+    }
+
+    /// The other warps of the warpgroup must have waited for the same groups. Then their shares are complete, too.
+    pub fn wait_for_warpgroup(&mut self, keep: u32) -> Flow {
+        let groups = self.warp.warpgroup.committed.saturating_sub(keep);
+        let (rank, warp) = (self.warp.rank, self.warp.index);
+        let cta = &mut self.state.ctas[rank as usize];
+        if cta.warpgroups[(warp / WARPS as u32) as usize][Together::Multiply as usize]
+            .waited(warp, groups)
+        {
+            self.state.progress += 1;
+        }
+        if !cta.warpgroup_has_waited(warp, groups) {
+            return Flow::Wait(Wait::Warpgroup { groups });
+        }
+        let (check, mask) = (&mut self.state.check, self.mask);
+        check.warpgroup_completed_together(rank, warp, mask, groups);
+        Flow::Next
     }
 
     /// Completes the groups below `limit`. Accumulators of operations that stay pending stay poisoned.
@@ -222,8 +277,7 @@ impl Step<'_> {
             (0..32).for_each(|lane| d[(warp * 32 + lane) * count + i] = values[lane] as u32);
         }
         let mut registers = vec![0u32; WARPS * 32 * 4];
-        for (i, src) in p.a.iter().enumerate() {
-            let values = self.get(*src);
+        for (i, values) in p.a.iter().enumerate() {
             (0..32).for_each(|lane| registers[(warp * 32 + lane) * 4 + i] = values[lane] as u32);
         }
         let a = p

@@ -1,6 +1,8 @@
 //! What the warps of a warpgroup must all do: `wgmma.mma_async` and `setmaxnreg` (PTX ISA, 9.7.15 and setmaxnreg).
 //!
-//! Warps are not held up for each other, because no result depends on it; what each has executed is compared instead.
+//! Warps are not held up for each other, because no result depends on it; what each has executed is compared instead. But
+//! the MMAs of a warpgroup are one operation, which is complete for all of its warps or for none: `wgmma.wait_group` waits
+//! for the others. FlashAttention's epilogues write over what another warp's share has read.
 
 use std::collections::VecDeque;
 
@@ -27,6 +29,8 @@ pub(crate) struct WarpgroupLog {
     first: u64,
     /// Instructions of each warp.
     counts: [u64; WARPS as usize],
+    /// Groups of wgmma that each warp has waited for.
+    waited: [u32; WARPS as usize],
 }
 
 impl WarpgroupLog {
@@ -49,6 +53,24 @@ impl WarpgroupLog {
             self.first += 1;
         }
         Ok(())
+    }
+
+    /// A warp has waited for the groups below `limit`; true if it had not before.
+    pub fn waited(&mut self, warp: u32, limit: u32) -> bool {
+        let waited = &mut self.waited[(warp % WARPS) as usize];
+        let before = std::mem::replace(waited, limit.max(*waited));
+        before < limit
+    }
+
+    /// A warp has exited: nobody waits for it.
+    pub fn leave(&mut self, warp: u32) {
+        self.waited[(warp % WARPS) as usize] = u32::MAX;
+    }
+
+    /// True if so many warps have waited for the groups below `limit`.
+    pub fn have_waited(&self, warps: u32, limit: u32) -> bool {
+        let waited = &self.waited[..warps.min(WARPS) as usize];
+        waited.iter().all(|groups| *groups >= limit)
     }
 
     /// All warps have exited. Warp of the warpgroup and line of an instruction that not all of `warps` have executed.

@@ -144,14 +144,21 @@ impl Work {
     }
 
     /// What is illegal whenever the operation may happen, so that it is found where it is issued.
-    pub fn check(&self) -> Result<(), engine::Error> {
+    pub fn check(&self, strict: bool) -> Result<(), engine::Error> {
+        let matrix = |bits| -> Result<(), engine::Error> {
+            let matrix = SharedMatrix::decode_sm100(bits)?;
+            if strict {
+                matrix.check_pattern()?;
+            }
+            Ok(())
+        };
         match self {
-            Work::TensorCopy { matrix, .. } => Ok(SharedMatrix::decode_sm100(*matrix).map(|_| ())?),
+            Work::TensorCopy { matrix: bits, .. } => matrix(*bits),
             Work::Multiply(mma) => {
-                if let AOperand::Shared(matrix) = mma.a {
-                    SharedMatrix::decode_sm100(matrix)?;
+                if let AOperand::Shared(bits) = mma.a {
+                    matrix(bits)?;
                 }
-                SharedMatrix::decode_sm100(mma.b)?;
+                matrix(mma.b)?;
                 mma.decode().map(|_| ())
             }
             _ => Ok(()),

@@ -57,15 +57,23 @@ impl SharedMatrix {
         if base_offset != 0 && swizzle != Swizzle::None {
             return Err(DescriptorError::BaseOffset(base_offset));
         }
-        if start % swizzle.period() >= swizzle.span() {
-            return Err(DescriptorError::PatternAlignment { start, swizzle });
-        }
         Ok(SharedMatrix {
             start,
             leading: field(16),
             stride: field(32),
             swizzle,
         })
+    }
+
+    /// A tile that starts in the middle of a swizzle pattern. The pattern itself starts on its boundary all the same,
+    /// since the swizzle acts on addresses, so a base offset of 0 is right for data that a tensor copy has laid there
+    /// (PTX ISA, matrix base offset); CUTLASS's examples align swizzled tiles to 128 bytes only.
+    pub fn check_pattern(&self) -> Result<(), DescriptorError> {
+        let (start, swizzle) = (self.start, self.swizzle);
+        if start % swizzle.period() >= swizzle.span() {
+            return Err(DescriptorError::PatternAlignment { start, swizzle });
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Registers and tensor memory: `tcgen05.ld`, `st` and `wait` (PTX ISA, 9.7.16.8).
 
-use super::{Decoded, warp_wide};
+use super::{Decoded, LoadReduction, warp_wide};
 use crate::engine::tensor_memory::{Access, AccessShape};
 use crate::error::LoadError;
 use crate::isa::form::{Addr, Form};
@@ -13,6 +13,7 @@ struct Transfer {
     access: Access,
     addr: Addr,
     registers: Vec<Slot>,
+    reduction: Option<LoadReduction>,
     /// Sources of a store.
     sources: Vec<Src>,
 }
@@ -32,7 +33,7 @@ impl Execute for Transfer {
             ));
         }
         if self.sources.is_empty() {
-            step.tensor_load(self.access, address, &self.registers)?;
+            step.tensor_load(self.access, address, &self.registers, self.reduction)?;
         } else {
             step.tensor_store(self.access, address, &self.sources)?;
         }
@@ -92,18 +93,30 @@ fn access(
 
 pub(super) fn load(f: &mut Form<'_>) -> Decoded {
     warp_wide(f)?;
+    let reduces = f.take("red");
     let (mut shape, repeat) = shape(f)?;
     let packed = f.take("pack::16b");
-    f.ty()?;
-    let (registers, addr) = (slots(&f.dsts(0)?), f.addr(1)?);
+    let registers = slots(&f.dsts(0)?);
+    let (reduction, next) = if reduces {
+        let shaped = matches!(shape, AccessShape::S32x32b | AccessShape::S16x32bx2 { .. });
+        if packed || repeat == 1 || !shaped {
+            return Err(f.invalid("`.red` goes with .32x32b or .16x32bx2 from .x2 on, unpacked"));
+        }
+        (Some(LoadReduction::read(f)?), 2)
+    } else {
+        f.ty()?;
+        (None, 1)
+    };
+    let addr = f.addr(next)?;
     if let AccessShape::S16x32bx2 { offset } = &mut shape {
-        *offset = f.immediate(2)? as u32;
+        *offset = f.immediate(next + 1)? as u32;
     }
     let access = access(f, shape, repeat, packed, registers.len())?;
     Ok(Box::new(Transfer {
         access,
         addr,
         registers,
+        reduction,
         sources: Vec::new(),
     }))
 }
@@ -124,6 +137,7 @@ pub(super) fn store(f: &mut Form<'_>) -> Decoded {
         access,
         addr,
         registers: Vec::new(),
+        reduction: None,
         sources,
     }))
 }

@@ -107,6 +107,12 @@ fn describe(state: &ClusterState, warp: &Warp, fragment: &Fragment) -> String {
             )
         }
         Some(Wait::Prerequisites) => "waits for the launch before this one to complete".into(),
+        Some(Wait::Warpgroup { groups }) => format!(
+            "waits for the other warps of its warpgroup to wait for {groups} groups of wgmma"
+        ),
+        Some(Wait::Pair { .. }) => {
+            "waits for the other CTA of the pair to execute tcgen05.alloc.cta_group::2".into()
+        }
         Some(Wait::Columns { columns }) => {
             format!("waits for {columns} free columns of tensor memory")
         }

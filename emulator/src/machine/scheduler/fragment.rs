@@ -68,7 +68,11 @@ pub(super) fn run_fragment(
     }
     let (rank, number) = (warp.rank, warp.index);
     let undefined = if state.check.on {
-        state.check.uses(rank, number, &instruction.operands);
+        let registers = &instruction.operands;
+        state.check.uses(rank, number, registers);
+        state
+            .check
+            .uses_loads(rank, number, registers, instruction.role);
         let here = || site(warp, state, grid, pc, None);
         let equal = |src, value| match src {
             Src::Reg(slot) => {
@@ -118,8 +122,11 @@ pub(super) fn run_fragment(
             undefined,
         );
         if grid.code.uses_warpgroups && instruction.role != Role::Warpgroup {
-            warp.warpgroup
-                .note_writes(&instruction.operands.writes, line);
+            let registers = &instruction.operands;
+            match instruction.role {
+                Role::Move if !state.check.strict => warp.warpgroup.note_moves(registers, line),
+                _ => warp.warpgroup.note_writes(&registers.writes, line),
+            }
         }
     }
     follow(warp, state, index, guarded, flow).map_err(|kind| {
@@ -255,6 +262,10 @@ fn exit(warp: &mut Warp, state: &mut ClusterState, lanes: u32) -> Result<(), Fau
     state.check_cluster_barrier();
     state.progress += 1;
     if warp.live == 0 {
+        let group = warp.index as usize / 4;
+        state.ctas[warp.rank as usize].warpgroups[group]
+            .iter_mut()
+            .for_each(|log| log.leave(warp.index));
         state.warp_exited(warp.rank);
         if state.ctas[warp.rank as usize].live_warps == 0 {
             leave_together(state, warp.rank)?;

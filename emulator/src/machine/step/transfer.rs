@@ -2,7 +2,7 @@
 
 use super::Step;
 use crate::engine::tensor_memory::Access;
-use crate::isa::{Slot, Src};
+use crate::isa::{LoadReduction, Slot, Src};
 use crate::machine::fault::FaultKind;
 use crate::machine::in_flight::InFlight;
 use crate::machine::warp::Transfer;
@@ -14,21 +14,28 @@ impl Step<'_> {
         access: Access,
         address: u32,
         registers: &[Slot],
+        reduction: Option<LoadReduction>,
     ) -> Result<(), FaultKind> {
         self.check_transfer(&access, address, false)?;
+        let results = registers.iter().copied();
+        let results: Vec<Slot> = results.chain(reduction.map(|r| r.slot)).collect();
         if self.state.check.on {
             self.warp.in_flight.push(InFlight {
                 group: None,
-                results: registers.to_vec(),
+                results: results.clone(),
                 operands: Vec::new(),
+                passed: false,
                 line: self.line,
                 lane: self.mask.trailing_zeros() & 31,
             });
+            let (rank, warp) = (self.warp.rank, self.warp.index);
+            self.state.check.load_issued(rank, warp, registers);
         }
         let transfer = Transfer {
             access,
             address,
             registers: registers.to_vec(),
+            reduction,
             values: Vec::new(),
             undefined: Vec::new(),
             line: self.line,
@@ -36,11 +43,8 @@ impl Step<'_> {
         if self.state.policy.at_once() {
             return self.deliver(&transfer);
         }
-        for slot in registers {
-            self.set(
-                *slot,
-                &[u64::from(crate::engine::tensor_memory::POISON); 32],
-            );
+        for slot in results {
+            self.set(slot, &[u64::from(crate::engine::tensor_memory::POISON); 32]);
         }
         self.warp.transfers.push(transfer);
         Ok(())
@@ -62,6 +66,7 @@ impl Step<'_> {
             access,
             address,
             registers: Vec::new(),
+            reduction: None,
             values,
             undefined: sources
                 .iter()
@@ -129,12 +134,22 @@ impl Step<'_> {
         for (slot, values) in registers.iter().zip(words.chunks_exact(32)) {
             self.set(*slot, &std::array::from_fn(|lane| values[lane].into()));
         }
+        if let Some(reduction) = &transfer.reduction {
+            self.set(reduction.slot, &reduction.apply(&words));
+        }
         self.state.scratch = words;
         if self.state.check.on {
             let undefined = self.state.check.initialised[rank].load(access, *address);
+            let mut any = (0, 0);
             for (slot, (lanes, origin)) in registers.iter().zip(undefined) {
                 let origin = if origin == 0 { transfer.line } else { origin };
                 self.warp.defined.define(*slot, self.mask, lanes, origin);
+                any = (any.0 | lanes, any.1.max(origin));
+            }
+            if let Some(reduction) = &transfer.reduction {
+                let (lanes, origin) = any;
+                let registers = &mut self.warp.defined;
+                registers.define(reduction.slot, self.mask, lanes, origin);
             }
         }
         loaded

@@ -216,6 +216,7 @@ fn tensor_map(map: &Map, address: u64) -> TensorMap {
     let element = match map.fields["type"].as_str() {
         "u8" => ElementType::U8,
         "u16" => ElementType::U16,
+        "f16" => ElementType::F16,
         "u32" => ElementType::U32,
         other => panic!("unknown element type {other}"),
     };
