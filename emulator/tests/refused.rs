@@ -33,9 +33,9 @@ fn instructions() {
         "multimem.ld_reduce.global.add.f32 %f1, [%rd1];",
         "setp.eq.and.f16x2 %p1|%p2, %r1, %r2, %p3;",
         "stmatrix.sync.aligned.m16n8.x2.trans.shared.b8 [area], {%r1, %r2};",
-        "tcgen05.cp.cta_group::1.128x256b.b8x16.b4x16_p64 [%r1], %rd1;",
+        "tcgen05.cp.cta_group::1.128x256b.b8x16.b6x16_p32 [%r1], %rd1;",
         "tcgen05.mma.sp.cta_group::1.kind::f16 [%r1], %rd1, %rd2, [%r2], %r3, %p1;",
-        "tcgen05.mma.ws.cta_group::1.kind::f16 [%r1], %rd1, %rd2, %r2, %p1;",
+        "tcgen05.mma.ws.sp.cta_group::1.kind::f16 [%r1], %rd1, %rd2, [%r2], %r3, %p1;",
         "tcgen05.shift.cta_group::1.down [%r1];",
         "tex.1d.v4.f32.s32 {%f1, %f2, %f3, %f4}, [%rd1, {%r1}];",
         "vabsdiff4.u32.u32.u32.add %r1, %r2, %r3, %r4;",
@@ -53,26 +53,13 @@ fn instructions() {
 /// Operands that are constants count as part of the instruction.
 #[test]
 fn instruction_descriptors() {
-    const M128: u32 = 8 << 24 | 8 << 17;
-    let e2m1 = 5 << 7 | 1 << 4 | M128;
-    for (group, kind, a, descriptor, what) in [
-        (2, "f16", "[%r4]", M128 | 1 << 4, "M = 128 on a CTA pair"),
-        (1, "f8f6f4", "[%r4]", e2m1, "4 or 6 bits"),
-        (
-            1,
-            "tf32",
-            "%rd1",
-            M128 | 2 << 10 | 2 << 7 | 1 << 4 | 1 << 16,
-            "MN-major",
-        ),
-    ] {
-        let mma = |idesc: &str| {
-            format!("tcgen05.mma.cta_group::{group}.kind::{kind} [%r1], {a}, %rd2, {idesc}, %p1;")
-        };
-        let (line, message) = refusal(&mma(&descriptor.to_string()));
-        assert_eq!(line, HEAD + 1, "{message}");
-        assert!(message.contains(what), "{message}");
-        let moved = format!("mov.b32 %r5, {descriptor};\n{}", mma("%r5"));
-        assert_eq!(refusal(&moved).0, HEAD + 2);
-    }
+    let e2m3 = 8 << 24 | 8 << 17 | 3 << 7 | 1 << 4;
+    let mma = |idesc: &str| {
+        format!("tcgen05.mma.cta_group::1.kind::f8f6f4 [%r1], [%r4], %rd2, {idesc}, %p1;")
+    };
+    let (line, message) = refusal(&mma(&e2m3.to_string()));
+    assert_eq!(line, HEAD + 1, "{message}");
+    assert!(message.contains("6 bits"), "{message}");
+    let moved = format!("mov.b32 %r5, {e2m3};\n{}", mma("%r5"));
+    assert_eq!(refusal(&moved).0, HEAD + 2);
 }

@@ -3,9 +3,11 @@
 use crate::engine::descriptor::{CtaGroup, Format, SharedMatrix};
 use crate::engine::mma::format::element_bytes;
 use crate::engine::mma::wgmma::Wgmma;
-use crate::engine::mma::{AOperand, Mma, a_lane};
+use crate::engine::mma::{AOperand, Mma};
 use crate::engine::operand::{k_major_units, mn_major_units};
-use crate::engine::tensor_memory::{Access, AccessShape, ScaleSource, accumulator_blocks, split};
+use crate::engine::tensor_memory::{
+    Access, AccessShape, AccumulatorBlock, ScaleSource, accumulator_blocks, split,
+};
 use crate::machine::{BoxMode, CancelResponse, SharedAddress, Work, targets};
 
 /// Bytes of a row of A or B along K.
@@ -167,7 +169,12 @@ pub(super) fn multiply_footprint(mma: &Mma, rank: u32) -> Vec<Touch> {
     let mut touches = Vec::new();
     let ranks = ranks(mma.group, rank);
     let ctas = ranks.len();
-    let (rows_a, rows_b) = (instruction.m / ctas, instruction.n / ctas);
+    let Ok(sources) = mma.rows_of_b(&instruction) else {
+        return Vec::new();
+    };
+    let held = sources.iter().flatten().max().map_or(0, |last| last + 1);
+    let (rows_a, rows_b) = (instruction.m / ctas, held.max(instruction.n) / ctas);
+    let blocks = accumulator_blocks(&instruction);
     for rank in ranks {
         let mut units = |descriptor, rows, format, transpose| {
             let matrix = SharedMatrix::decode_sm100(descriptor).ok();
@@ -181,15 +188,15 @@ pub(super) fn multiply_footprint(mma: &Mma, rank: u32) -> Vec<Touch> {
         }
         units(mma.b, rows_b, instruction.b, instruction.transpose_b);
         let columns = ScaleSource::of_b(0, &instruction).run();
-        touches.extend(tensor_reads(mma, rows_a, columns, rank));
+        touches.extend(tensor_reads(mma, &blocks, (rows_a, columns), rank));
         let (lane, column) = split(mma.d);
-        for block in accumulator_blocks(mma.group, instruction.m, instruction.n) {
+        for block in &blocks {
             let lanes = lanes(lane as usize + block.lane, block.rows.len());
             touches.push(Touch::Tensor {
                 rank,
                 lanes,
                 column,
-                columns: block.columns.len() as u32,
+                columns: block.width(),
                 write: true,
             });
         }
@@ -198,7 +205,12 @@ pub(super) fn multiply_footprint(mma: &Mma, rank: u32) -> Vec<Touch> {
 }
 
 /// A in tensor memory, and scale factors: their copies, and the halves of B's where it is halved, fill all lanes.
-fn tensor_reads(mma: &Mma, rows_a: usize, n: usize, rank: u32) -> Vec<Touch> {
+fn tensor_reads(
+    mma: &Mma,
+    blocks: &[AccumulatorBlock],
+    (rows_a, n): (usize, usize),
+    rank: u32,
+) -> Vec<Touch> {
     let read = |address: u32, lanes, columns: usize| {
         let (_, column) = split(address & 0x3FFF_FFFF);
         Touch::Tensor {
@@ -212,8 +224,8 @@ fn tensor_reads(mma: &Mma, rows_a: usize, n: usize, rank: u32) -> Vec<Touch> {
     let mut touches = Vec::new();
     if let AOperand::Tensor(address) = mma.a {
         let (lane, _) = split(address);
-        let all = (0..rows_a).fold(0, |all, row| {
-            all | lanes(lane as usize + a_lane(rows_a, row), 1)
+        let all = blocks.iter().fold(0, |all, block| {
+            all | lanes(lane as usize + block.lane, block.rows.len())
         });
         touches.push(read(address, all, ROW / 4));
     }

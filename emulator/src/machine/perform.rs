@@ -179,16 +179,22 @@ impl ClusterState {
                 shape,
                 address,
                 matrix,
+                expands,
             } => {
                 let matrix =
                     SharedMatrix::decode_sm100(*matrix).map_err(|e| FaultKind::engine(e.into()))?;
                 for rank in self.group_ranks(agent, *group)? {
                     if self.check.on {
-                        self.check.initialised[rank].copy(*shape, *address, &matrix, agent.line);
+                        self.check.initialised[rank].copy(
+                            (*shape, *expands),
+                            *address,
+                            &matrix,
+                            agent.line,
+                        );
                     }
                     let cta = &mut self.ctas[rank];
                     cta.tensor
-                        .copy(*shape, *address, &cta.shared, &matrix)
+                        .copy(*shape, *address, &cta.shared, &matrix, *expands)
                         .map_err(FaultKind::engine)?;
                 }
                 Ok(())

@@ -85,6 +85,8 @@ pub(crate) enum Work {
         shape: CopyShape,
         address: u32,
         matrix: u64,
+        /// 4-bit elements become bytes.
+        expands: bool,
     },
     Commit {
         barrier: SharedAddress,
