@@ -101,6 +101,6 @@ macro_rules! conformance {
 }
 
 conformance! {
-    integer packed bits lop3 float float_x2 float_mixed convert convert_fp4 stochastic compare memory hints warp barriers matrix copy copy_reduce call mma
-    mma_double atomic_wide async_store stack tensor_stationary tensor_narrow
+    integer packed bits lop3 float float_x2 float_mixed convert convert_fp4 stochastic compare memory hints warp barriers matrix copy copy_mask copy_reduce call mma
+    mma_double atomic_wide async_store stack matrix_bytes tensor_stationary tensor_narrow
 }

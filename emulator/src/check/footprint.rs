@@ -8,7 +8,7 @@ use crate::engine::operand::{k_major_units, mn_major_units};
 use crate::engine::tensor_memory::{
     Access, AccessShape, AccumulatorBlock, ScaleSource, accumulator_blocks, split,
 };
-use crate::machine::{BoxMode, CancelResponse, SharedAddress, Work, targets};
+use crate::machine::{BoxMode, CancelResponse, SharedAddress, Work, masked_runs, targets};
 
 /// Bytes of a row of A or B along K.
 const ROW: usize = 32;
@@ -77,7 +77,12 @@ pub(super) fn copy_footprint(work: &Work) -> Vec<Touch> {
         Work::BulkShared {
             dst, src, bytes, ..
         } => vec![shared(*dst, *bytes, true), shared(*src, *bytes, false)],
-        Work::BulkStore { src, bytes, .. } => vec![shared(*src, *bytes, false)],
+        Work::BulkStore {
+            src, bytes, mask, ..
+        } => masked_runs(*bytes, *mask)
+            .into_iter()
+            .map(|(offset, len)| shared(src.offset_by(offset), len, false))
+            .collect(),
         Work::Cancel { dst, mask, .. } => targets(*dst, *mask)
             .map(|to| shared(to, CancelResponse::BYTES, true))
             .collect(),
@@ -90,7 +95,7 @@ pub(super) fn copy_footprint(work: &Work) -> Vec<Touch> {
 /// Bytes of a box in shared memory.
 fn image_bytes(map: &crate::TensorMap, mode: BoxMode) -> u32 {
     let rows = match mode {
-        BoxMode::Tile => map.box_dims[1..map.rank].iter().product(),
+        BoxMode::Tile => map.rows(),
         BoxMode::FourRows => 4,
     };
     map.inner_box_bytes() * rows

@@ -69,10 +69,7 @@ impl BoxCopy {
         {
             return Err(TmaError::NegativeStoreCoordinate { dim, value });
         }
-        let count = map.box_dims[1..map.rank]
-            .iter()
-            .map(|&d| u64::from(d))
-            .product();
+        let count = (1..map.rank).map(|d| u64::from(map.taken(d))).product();
         let mut copy = Self::without_rows(map, coordinates[0], count, shared, window, direction)?;
         copy.rows = (0..count)
             .map(|row| tiled_row(map, coordinates, row))
@@ -270,13 +267,6 @@ fn check_supported(map: &TensorMap) -> Result<(), TmaError> {
     if map.interleave != Interleave::None {
         return unsupported(format!("interleave {:?}", map.interleave));
     }
-    // Dimension 0 ignores its element stride when nothing is interleaved (CUDA driver API, cuTensorMapEncodeTiled).
-    if let Some(step) = map.element_strides[1..map.rank]
-        .iter()
-        .find(|&&step| step != 1)
-    {
-        return unsupported(format!("element stride {step}"));
-    }
     if map.swizzle != Swizzle::None && map.inner_box_bytes() != map.swizzle.span() {
         let (bytes, span) = (map.inner_box_bytes(), map.swizzle.span());
         return unsupported(format!(
@@ -299,12 +289,16 @@ fn check_column(map: &TensorMap, column: i32) -> Result<(), TmaError> {
     }
 }
 
-/// Global address of element 0 of the inner dimension in the box's inner row number `row`.
+/// Global address of element 0 of the inner dimension in the box's inner row number `row`. Dimension 0 ignores its element
+/// stride when nothing is interleaved (CUDA driver API, cuTensorMapEncodeTiled).
 fn tiled_row(map: &TensorMap, coordinates: &[i32], mut row: u64) -> Option<u64> {
     let mut address = map.address;
     for (dim, &from) in coordinates.iter().enumerate().skip(1) {
-        let size = u64::from(map.box_dims[dim]);
-        let index = i64::from(from) + (row % size) as i64;
+        let (size, step) = (
+            u64::from(map.taken(dim)),
+            i64::from(map.element_strides[dim]),
+        );
+        let index = i64::from(from) + (row % size) as i64 * step;
         row /= size;
         if index < 0 || index as u64 >= map.dims[dim] {
             return None;

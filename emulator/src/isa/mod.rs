@@ -23,6 +23,7 @@ mod integer;
 mod lanes;
 mod lop3;
 mod matrix;
+mod matrix_bytes;
 mod mbarrier;
 mod memory;
 mod minifloat;

@@ -41,4 +41,4 @@ pub use schedule::Schedule;
 pub(crate) use step::{Flow, Space, Step};
 pub(crate) use warp::Wait;
 pub(crate) use warpgroup_log::Together;
-pub(crate) use work::{BoxMode, Deposit, Work, targets};
+pub(crate) use work::{BoxMode, Deposit, Work, masked_runs, targets};

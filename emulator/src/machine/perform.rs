@@ -9,7 +9,7 @@ use super::grid::Grid;
 use super::mbarrier::SharedAddress;
 use super::misuse::Rule;
 use super::schedule::Schedule;
-use super::work::{AsyncOp, BoxMode, Deposit, Work, barrier_of, targets};
+use super::work::{AsyncOp, BoxMode, Deposit, Work, barrier_of, masked_runs, targets};
 use crate::check::{multiply, require};
 use crate::engine::descriptor::{CtaGroup, SharedMatrix};
 use crate::engine::mma::{self, Mma};
@@ -120,13 +120,17 @@ impl ClusterState {
                 src,
                 bytes,
                 reduction,
+                mask,
             } => {
                 check_bulk(*dst, *bytes)?;
                 self.check_shared(*src, *bytes, 16)?;
-                self.check_defined(agent, *src, *bytes)?;
-                let data = self.shared_read(agent, *src, AccessKind::AsyncLoad, *bytes)?;
-                store(grid.global, *reduction, *dst, data)?;
-                self.counts.bytes_stored += u64::from(*bytes);
+                for (offset, len) in masked_runs(*bytes, *mask) {
+                    let from = src.offset_by(offset);
+                    self.check_defined(agent, from, len)?;
+                    let data = self.shared_read(agent, from, AccessKind::AsyncLoad, len)?;
+                    store(grid.global, *reduction, *dst + u64::from(offset), data)?;
+                    self.counts.bytes_stored += u64::from(len);
+                }
                 Ok(())
             }
             Work::Cancel { dst, barrier, mask } => {

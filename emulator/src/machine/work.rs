@@ -61,6 +61,8 @@ pub(crate) enum Work {
         src: SharedAddress,
         bytes: u32,
         reduction: Option<Reduction>,
+        /// Which bytes of each 16 are copied.
+        mask: u16,
     },
     /// `st.async` and `red.async`.
     Deposit(Deposit),
@@ -238,6 +240,22 @@ impl Work {
             _ => Vec::new(),
         }
     }
+}
+
+/// The runs of bytes that a mask for each 16 selects, as offset and length.
+pub(crate) fn masked_runs(bytes: u32, mask: u16) -> Vec<(u32, u32)> {
+    if mask == u16::MAX {
+        return vec![(0, bytes)];
+    }
+    let is_set = |at: u32| mask >> (at % 16) & 1 != 0;
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for at in (0..bytes).filter(|&at| is_set(at)) {
+        match runs.last_mut() {
+            Some((start, len)) if *start + *len == at => *len += 1,
+            _ => runs.push((at, 1)),
+        }
+    }
+    runs
 }
 
 /// The CTAs a copy or signal goes to: the same offset in every CTA of the mask, or just the one.

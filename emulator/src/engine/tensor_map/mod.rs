@@ -157,6 +157,16 @@ impl TensorMap {
         self.box_dims[0] * self.element.shared_bits() / 8
     }
 
+    /// How many elements of a dimension a box takes, walking it in steps (CUDA driver API, cuTensorMapEncodeTiled).
+    pub fn taken(&self, dim: usize) -> u32 {
+        self.box_dims[dim].div_ceil(self.element_strides[dim].max(1))
+    }
+
+    /// Inner rows of a box.
+    pub fn rows(&self) -> u32 {
+        (1..self.rank).map(|dim| self.taken(dim)).product()
+    }
+
     /// The argument checks of `cuTensorMapEncodeTiled` (CUDA driver API, tensor map object management). The first
     /// failed rule is named.
     pub fn check(&self) -> Result<(), TensorMapError> {
