@@ -25,20 +25,13 @@ const HEAD: u32 = 11;
 fn instructions() {
     for body in [
         "cp.async.bulk.tensor.4d.im2col.shared::cluster.global.mbarrier::complete_tx::bytes [area], [%rd1, {%r1, %r2, %r3, %r4}], [area], {%h1, %h2};",
-        "cvt.rn.satfinite.s2f6x2.f32 %h1, %f1, %f2;",
-        "mma.sp.sync.aligned.m16n8k32.row.col.f32.f16.f16.f32 {%f1, %f2, %f3, %f4}, {%r5, %r6, %r7, %r8}, {%r9, %r10, %r11, %r12}, {%f1, %f2, %f3, %f4}, %r1, 0;",
-        "mma.sync.aligned.m16n8k64.row.col.s32.s4.s4.s32 {%r1, %r2, %r3, %r4}, {%r5, %r6, %r7, %r8}, {%r9, %r10}, {%r1, %r2, %r3, %r4};",
         "multimem.ld_reduce.global.add.f32 %f1, [%rd1];",
-        "setp.eq.and.f16x2 %p1|%p2, %r1, %r2, %p3;",
         "tcgen05.cp.cta_group::1.128x256b.b8x16.b6x16_p32 [%r1], %rd1;",
         "tcgen05.mma.sp.cta_group::1.kind::f16 [%r1], %rd1, %rd2, [%r2], %r3, %p1;",
         "tcgen05.mma.ws.sp.cta_group::1.kind::f16 [%r1], %rd1, %rd2, [%r2], %r3, %p1;",
         "tcgen05.shift.cta_group::1.down [%r1];",
         "tex.1d.v4.f32.s32 {%f1, %f2, %f3, %f4}, [%rd1, {%r1}];",
-        "vabsdiff4.u32.u32.u32.add %r1, %r2, %r3, %r4;",
-        "vadd.s32.s32.s32 %r1, %r2, %r3;",
         "wgmma.mma_async.sp.sync.aligned.m64n8k32.f32.f16.f16 {%f1, %f2, %f3, %f4}, %rd1, %rd2, %r1, 0, %p1, 1, 1, 0, 0;",
-        "wmma.load.a.sync.aligned.row.m16n16k16.shared.f16 {%r1, %r2, %r3, %r4, %r5, %r6, %r7, %r8}, [area];",
     ] {
         let (line, message) = refusal(&format!("add.u32 %r1, %r2, %r3;\n{body}"));
         assert_eq!(line, HEAD + 2, "{message}");
