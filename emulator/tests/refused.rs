@@ -24,7 +24,7 @@ const HEAD: u32 = 11;
 #[test]
 fn instructions() {
     for body in [
-        "cp.async.bulk.tensor.4d.im2col.shared::cluster.global.mbarrier::complete_tx::bytes [area], [%rd1, {%r1, %r2, %r3, %r4}], [area], {%h1, %h2};",
+        "cp.async.bulk.tensor.4d.im2col::w.shared::cluster.global.mbarrier::complete_tx::bytes [area], [%rd1, {%r1, %r2, %r3, %r4}], [area], {%h1, %h2};",
         "multimem.ld_reduce.global.add.f32 %f1, [%rd1];",
         "tcgen05.cp.cta_group::1.128x256b.b8x16.b6x16_p32 [%r1], %rd1;",
         "tcgen05.mma.sp.cta_group::1.kind::f16 [%r1], %rd1, %rd2, [%r2], %r3, %p1;",

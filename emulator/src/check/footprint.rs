@@ -95,7 +95,7 @@ pub(super) fn copy_footprint(work: &Work) -> Vec<Touch> {
 /// Bytes of a box in shared memory.
 fn image_bytes(map: &crate::TensorMap, mode: BoxMode) -> u32 {
     let rows = match mode {
-        BoxMode::Tile => map.rows(),
+        BoxMode::Tile | BoxMode::Im2col(_) => map.rows(),
         BoxMode::FourRows => 4,
     };
     map.inner_box_bytes() * rows

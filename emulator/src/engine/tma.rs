@@ -4,8 +4,12 @@
 //! address. Only inner rows as wide as the swizzle span are emulated. Padded element types leave their padding bytes
 //! untouched. What a NaN fill writes is not documented: all bits but the sign are set here.
 
-use std::fmt;
+mod error;
+mod im2col;
+
 use std::iter;
+
+pub use error::TmaError;
 
 use super::swizzle::Swizzle;
 use super::tensor_map::{ElementType, Fill, Interleave, TensorMap};
@@ -58,6 +62,9 @@ impl BoxCopy {
         window: u32,
         direction: Direction,
     ) -> Result<Self, TmaError> {
+        if map.im2col.is_some() {
+            return Err(TmaError::MapMode { tiled: false });
+        }
         if coordinates.len() != map.rank {
             return Err(TmaError::CoordinateCount {
                 given: coordinates.len(),
@@ -86,7 +93,7 @@ impl BoxCopy {
         window: u32,
         direction: Direction,
     ) -> Result<Self, TmaError> {
-        if map.rank != 2 || map.box_dims[1] != 1 {
+        if map.rank != 2 || map.box_dims[1] != 1 || map.im2col.is_some() {
             return Err(TmaError::FourRowsMap {
                 rank: map.rank,
                 rows: map.box_dims[1],
@@ -306,61 +313,6 @@ fn tiled_row(map: &TensorMap, coordinates: &[i32], mut row: u64) -> Option<u64> 
         address = address.wrapping_add((index as u64).wrapping_mul(map.strides[dim - 1]));
     }
     Some(address)
-}
-
-/// Why a tensor copy is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum TmaError {
-    Unsupported(String),
-    CoordinateCount { given: usize, rank: usize },
-    NegativeStoreCoordinate { dim: usize, value: i32 },
-    PackedCoordinate { column: i32, multiple: i32 },
-    FourRowsMap { rank: usize, rows: u32 },
-    SharedAlignment(u32),
-    InnerBox(u32),
-    SharedBounds { start: u32, end: u64, window: u32 },
-}
-
-impl fmt::Display for TmaError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TmaError::Unsupported(what) => write!(f, "{what} is not implemented"),
-            TmaError::CoordinateCount { given, rank } => {
-                write!(f, "{given} coordinates where {rank} are needed")
-            }
-            TmaError::NegativeStoreCoordinate { dim, value } => {
-                write!(
-                    f,
-                    "coordinate {value} of dimension {dim}: a store must not start before the tensor"
-                )
-            }
-            TmaError::PackedCoordinate { column, multiple } => {
-                write!(
-                    f,
-                    "coordinate {column} of dimension 0 is not a multiple of {multiple}, which packed elements need"
-                )
-            }
-            TmaError::FourRowsMap { rank, rows } => {
-                write!(
-                    f,
-                    "gather4 and scatter4 need rank 2 and a box of 1 row, not rank {rank} and {rows} rows"
-                )
-            }
-            TmaError::SharedAlignment(address) => {
-                write!(f, "shared address {address:#x} is not a multiple of 128")
-            }
-            TmaError::InnerBox(bytes) => {
-                write!(f, "an inner box of {bytes} bytes is not a multiple of 16")
-            }
-            TmaError::SharedBounds { start, end, window } => {
-                write!(
-                    f,
-                    "the box at {start:#x}..{end:#x} exceeds the shared window of {window:#x} bytes"
-                )
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ fn map(
         swizzle,
         fill: Fill::Zero,
         l2_promotion: L2Promotion::None,
+        im2col: None,
     };
     map.dims[..dims.len()].copy_from_slice(dims);
     map.strides[..strides.len()].copy_from_slice(strides);

@@ -40,9 +40,11 @@ fn split(operand: &Operand) -> (Operand, Option<&str>) {
     }
 }
 
+type Comparison = fn(i128, i128) -> bool;
+
 /// The comparisons of `vset`.
-fn comparison(f: &mut Form<'_>) -> Result<fn(i128, i128) -> bool, LoadError> {
-    let choices: [(&str, fn(i128, i128) -> bool); 6] = [
+fn comparison(f: &mut Form<'_>) -> Result<Comparison, LoadError> {
+    let choices: [(&str, Comparison); 6] = [
         ("eq", |a, b| a == b),
         ("ne", |a, b| a != b),
         ("lt", |a, b| a < b),

@@ -372,6 +372,9 @@ pub(crate) fn box_copy(
     match mode {
         BoxMode::Tile => BoxCopy::tiled(map, coordinates, shared, window, direction),
         BoxMode::FourRows => BoxCopy::four_rows(map, coordinates, shared, window, direction),
+        BoxMode::Im2col(offsets) => {
+            BoxCopy::im2col(map, coordinates, offsets, shared, window, direction)
+        }
     }
     .map_err(|e| FaultKind::engine(e.into()))
 }

@@ -18,6 +18,8 @@ pub(crate) enum BoxMode {
     Tile,
     /// `.tile::gather4` and `.tile::scatter4`.
     FourRows,
+    /// `.im2col`, with its offsets.
+    Im2col([u16; 3]),
 }
 
 /// An operation with its operands, as they were when it was issued.
