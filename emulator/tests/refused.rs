@@ -31,7 +31,6 @@ fn instructions() {
         "tcgen05.mma.ws.sp.cta_group::1.kind::f16 [%r1], %rd1, %rd2, [%r2], %r3, %p1;",
         "tcgen05.shift.cta_group::1.down [%r1];",
         "tex.1d.v4.f32.s32 {%f1, %f2, %f3, %f4}, [%rd1, {%r1}];",
-        "wgmma.mma_async.sp.sync.aligned.m64n8k32.f32.f16.f16 {%f1, %f2, %f3, %f4}, %rd1, %rd2, %r1, 0, %p1, 1, 1, 0, 0;",
     ] {
         let (line, message) = refusal(&format!("add.u32 %r1, %r2, %r3;\n{body}"));
         assert_eq!(line, HEAD + 2, "{message}");

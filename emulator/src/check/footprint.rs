@@ -11,7 +11,7 @@ use crate::engine::tensor_memory::{
 use crate::machine::{BoxMode, CancelResponse, SharedAddress, Work, masked_runs, targets};
 
 /// Bytes of a row of A or B along K.
-const ROW: usize = 32;
+pub(super) const ROW: usize = 32;
 const UNIT: u32 = 16;
 
 /// A part of a footprint.
@@ -150,16 +150,17 @@ pub(super) fn operand_units(
     rows: usize,
     format: Format,
     transpose: bool,
+    row_bytes: usize,
 ) -> Vec<(std::ops::Range<usize>, u32)> {
     let bytes = element_bytes(format);
     if transpose {
         let per_unit = UNIT as usize / bytes;
-        let units = mn_major_units(matrix, rows, ROW / bytes, bytes);
+        let units = mn_major_units(matrix, rows, row_bytes / bytes, bytes);
         units
             .map(|(first, offset)| (first..(first + per_unit).min(rows), offset))
             .collect()
     } else {
-        k_major_units(matrix, rows, ROW)
+        k_major_units(matrix, rows, row_bytes)
             .map(|(row, offset)| (row..row + 1, offset))
             .collect()
     }
@@ -184,7 +185,7 @@ pub(super) fn multiply_footprint(mma: &Mma, rank: u32) -> Vec<Touch> {
         let mut units = |descriptor, rows, format, transpose| {
             let matrix = SharedMatrix::decode_sm100(descriptor).ok();
             let units = matrix
-                .map(|m| operand_units(&m, rows, format, transpose))
+                .map(|m| operand_units(&m, rows, format, transpose, ROW))
                 .unwrap_or_default();
             touches.extend(units.into_iter().map(|(_, offset)| read(rank, offset)));
         };
@@ -279,16 +280,17 @@ pub(crate) fn warpgroup_footprint(
     rank: u32,
 ) -> Vec<Touch> {
     let mut touches = Vec::new();
-    let mut units = |descriptor, rows, format, transpose| {
+    let mut units = |descriptor, rows, format, transpose, row_bytes| {
         let matrix = SharedMatrix::decode_sm90(descriptor).ok();
         let units = matrix
-            .map(|m| operand_units(&m, rows, format, transpose))
+            .map(|m| operand_units(&m, rows, format, transpose, row_bytes))
             .unwrap_or_default();
         touches.extend(units.into_iter().map(|(_, offset)| read(rank, offset)));
     };
     if let Some(a) = a {
-        units(a, 64, operation.a, operation.transpose_a);
+        units(a, 64, operation.a, operation.transpose_a, ROW);
     }
-    units(b, operation.n, operation.b, operation.transpose_b);
+    let row_of_b = operation.row_of_b();
+    units(b, operation.n, operation.b, operation.transpose_b, row_of_b);
     touches
 }

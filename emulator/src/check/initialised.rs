@@ -1,7 +1,7 @@
 //! Which bytes of shared memory and which cells of tensor memory have been written with defined values, and what an MMA
 //! makes of undefined operands.
 
-use super::footprint::{operand_units, ranks};
+use super::footprint::{ROW, operand_units, ranks};
 use super::{GRANULE, granules};
 use crate::engine::descriptor::{Format, Kind, SharedMatrix};
 use crate::engine::mma::{AOperand, Mma};
@@ -286,7 +286,7 @@ fn shared_rows(
     let Ok(matrix) = SharedMatrix::decode_sm100(descriptor) else {
         return Vec::new();
     };
-    let units = operand_units(&matrix, rows, format, transpose);
+    let units = operand_units(&matrix, rows, format, transpose, ROW);
     let undefined = units
         .into_iter()
         .filter(|(_, offset)| !cta.is_set(*offset, used_bytes(kind, format)));

@@ -185,7 +185,7 @@ fn operands(
         halves,
         sparse: match sparse {
             Some(_) if tile.m != M => return Err(f.invalid("sparse A has 16 rows")),
-            Some(ordered) => Some(Metadata::decode(f, ordered, bits, row_bytes)?),
+            Some(ordered) => Some(Metadata::decode(f, 4, ordered, bits, row_bytes)?),
             None => None,
         },
     };

@@ -1,4 +1,5 @@
-//! `mma.sp`: A holds the half of each row that is not zero, and metadata say which (PTX ISA, 9.7.14.6).
+//! `mma.sp` and `wgmma.mma_async.sp`: A holds the half of each row that is not zero, and metadata say which (PTX ISA, 9.7.14.6 and
+//! 9.7.15.6).
 //!
 //! Four units of a row form a chunk, of which two are stored: a unit is an element, two elements of 4 bits, or half an
 //! element of 32 bits, whose halves stay together. Two bits of metadata give the place of each stored unit.
@@ -10,7 +11,8 @@ use crate::error::LoadError;
 use crate::machine::{FaultKind, Step};
 
 /// The metadata of a warp.
-pub(super) struct Metadata {
+#[derive(Clone, Copy)]
+pub(crate) struct Metadata {
     register: Src,
     /// Which threads of four give it.
     selector: usize,
@@ -30,17 +32,18 @@ pub(super) fn variant(f: &mut Form<'_>) -> Option<bool> {
 }
 
 impl Metadata {
-    /// Of a row with `row_bytes` bytes in all, of elements with so many bits. The operands follow those of `mma`.
+    /// Of a row with `row_bytes` bytes in all, of elements with so many bits. They are operand `at` and the next.
     pub fn decode(
         f: &mut Form<'_>,
+        at: usize,
         ordered: bool,
         bits: usize,
         row_bytes: usize,
     ) -> Result<Self, LoadError> {
         let unit = if bits <= 8 { 1 } else { 2 };
         let units = row_bytes / unit;
-        let register = f.src(4, Ty::B32)?;
-        let selector = f.immediate(5)? as usize;
+        let register = f.src(at, Ty::B32)?;
+        let selector = f.immediate(at + 1)? as usize;
         // Sixteen units of two rows fill a register, so that one, two or four threads of four give them all.
         let selectors = match units {
             16 => 4,
@@ -59,6 +62,11 @@ impl Metadata {
             pairs: bits == 32,
             units,
         })
+    }
+
+    /// The register with the metadata.
+    pub fn source(&self) -> Src {
+        self.register
     }
 
     /// The metadata of a row, four bits for each chunk. The figures of the ISA show who has them; so it was found on an H200

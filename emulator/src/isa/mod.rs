@@ -52,6 +52,7 @@ mod wmma;
 
 pub(crate) use decode::{Code, Functions, STATIC_SHARED, decode_entry, extent};
 pub(crate) use form::Addr;
+pub(crate) use mma_sparse::Metadata;
 pub(crate) use reduction::Reduction;
 pub(crate) use special::{LaneMask, Special};
 pub(crate) use types::{sign_extend, truncate};

@@ -9,12 +9,12 @@ use super::grid::Grid;
 use super::mbarrier::SharedAddress;
 use super::misuse::Rule;
 use super::schedule::Schedule;
-use super::work::{AsyncOp, BoxMode, Deposit, Work, barrier_of, masked_runs, targets};
+use super::work::{AsyncOp, BoxMode, Deposit, Work, barrier_of, box_copy, masked_runs, targets};
 use crate::check::{multiply, require};
 use crate::engine::descriptor::{CtaGroup, SharedMatrix};
 use crate::engine::mma::{self, Mma};
 use crate::engine::tensor_map::TensorMap;
-use crate::engine::tma::{BoxCopy, Direction};
+use crate::engine::tma::Direction;
 use crate::isa::Reduction;
 
 impl ClusterState {
@@ -359,24 +359,6 @@ fn store(
     memory.read(address, &mut combined)?;
     reduction.apply(&mut combined, bytes);
     memory.write(address, &combined)
-}
-
-pub(crate) fn box_copy(
-    map: &TensorMap,
-    coordinates: &[i32],
-    mode: BoxMode,
-    shared: u32,
-    window: u32,
-    direction: Direction,
-) -> Result<BoxCopy, FaultKind> {
-    match mode {
-        BoxMode::Tile => BoxCopy::tiled(map, coordinates, shared, window, direction),
-        BoxMode::FourRows => BoxCopy::four_rows(map, coordinates, shared, window, direction),
-        BoxMode::Im2col(offsets) => {
-            BoxCopy::im2col(map, coordinates, offsets, shared, window, direction)
-        }
-    }
-    .map_err(|e| FaultKind::engine(e.into()))
 }
 
 fn check_alignment(space: &'static str, address: u64, needed: u32) -> Result<(), FaultKind> {

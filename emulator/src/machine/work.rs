@@ -10,6 +10,7 @@ use crate::engine::descriptor::{CtaGroup, SharedMatrix};
 use crate::engine::mma::{AOperand, Mma};
 use crate::engine::tensor_map::TensorMap;
 use crate::engine::tensor_memory::CopyShape;
+use crate::engine::tma::{BoxCopy, Direction};
 use crate::isa::Reduction;
 
 /// How a tensor copy walks its map.
@@ -20,6 +21,25 @@ pub(crate) enum BoxMode {
     FourRows,
     /// `.im2col`, with its offsets.
     Im2col([u16; 3]),
+}
+
+/// The copy that a mode makes of a box.
+pub(crate) fn box_copy(
+    map: &TensorMap,
+    coordinates: &[i32],
+    mode: BoxMode,
+    shared: u32,
+    window: u32,
+    direction: Direction,
+) -> Result<BoxCopy, FaultKind> {
+    match mode {
+        BoxMode::Tile => BoxCopy::tiled(map, coordinates, shared, window, direction),
+        BoxMode::FourRows => BoxCopy::four_rows(map, coordinates, shared, window, direction),
+        BoxMode::Im2col(offsets) => {
+            BoxCopy::im2col(map, coordinates, offsets, shared, window, direction)
+        }
+    }
+    .map_err(|e| FaultKind::engine(e.into()))
 }
 
 /// An operation with its operands, as they were when it was issued.
