@@ -92,13 +92,13 @@ pub(super) fn copy_footprint(work: &Work) -> Vec<Touch> {
     }
 }
 
-/// Bytes of a box in shared memory.
+/// Bytes of a box in shared memory, with those between narrow rows.
 fn image_bytes(map: &crate::TensorMap, mode: BoxMode) -> u32 {
     let rows = match mode {
         BoxMode::Tile | BoxMode::Im2col(_) => map.rows(),
         BoxMode::FourRows => 4,
     };
-    map.inner_box_bytes() * rows
+    map.row_pitch() * rows
 }
 
 /// tcgen05.cp and shift.

@@ -1,8 +1,8 @@
 //! Tensor copies: walks a box of a tensor map and says which bytes go where (brief, 3.1 and 3.2).
 //!
 //! The image of a box in shared memory has dimension 0 fastest and no gaps; the swizzle then acts on the absolute
-//! address. Only inner rows as wide as the swizzle span are emulated. Padded element types leave their padding bytes
-//! untouched. What a NaN fill writes is not documented: all bits but the sign are set here.
+//! address. Inner rows that are narrower than its span are as far apart as whole ones. Padded element types leave their
+//! padding bytes untouched. What a NaN fill writes is not documented: all bits but the sign are set here.
 
 mod error;
 mod im2col;
@@ -44,6 +44,8 @@ pub struct BoxCopy {
     shared: u32,
     /// Bytes of one inner row in shared memory.
     row_bytes: u32,
+    /// From one inner row to the next.
+    pitch: u32,
     /// Where the inner row starts, in bytes from element 0 of its dimension; may be negative.
     start: i64,
     /// Which bytes of an inner row are inside the tensor.
@@ -130,7 +132,7 @@ impl BoxCopy {
         if row_bytes == 0 || !row_bytes.is_multiple_of(16) {
             return Err(TmaError::InnerBox(row_bytes));
         }
-        let end = u64::from(shared) + u64::from(row_bytes) * rows;
+        let end = u64::from(shared) + u64::from(map.row_pitch()) * rows;
         if end > u64::from(window) {
             return Err(TmaError::SharedBounds {
                 start: shared,
@@ -150,6 +152,7 @@ impl BoxCopy {
             fill: map.fill,
             shared,
             row_bytes,
+            pitch: map.row_pitch(),
             start,
             inside: (clip(-start), clip(size - start)),
             rows: Vec::new(),
@@ -158,12 +161,28 @@ impl BoxCopy {
 
     /// What `complete_tx` counts for a load: the data bytes of the full box, padding excluded.
     pub fn transaction_bytes(&self) -> u32 {
-        self.shared_bytes() / self.element.shared_bits() * self.element.bits()
+        let bytes = self.row_bytes * self.rows.len() as u32;
+        bytes / self.element.shared_bits() * self.element.bits()
     }
 
     /// Bytes of the box image in shared memory, padding included; the image starts at the copy's shared address.
     pub fn shared_bytes(&self) -> u32 {
-        self.row_bytes * self.rows.len() as u32
+        self.pitch * self.rows.len() as u32
+    }
+
+    /// Where the image is: runs of bytes, counted from the copy's shared address.
+    pub fn image(&self) -> Vec<(u32, u32)> {
+        if self.row_bytes == self.pitch {
+            return vec![(0, self.shared_bytes())];
+        }
+        let rows = 0..self.rows.len() as u32;
+        let units = rows.flat_map(|row| {
+            let units = (0..self.row_bytes).step_by(16);
+            units.map(move |at| row * self.pitch + at)
+        });
+        units
+            .map(|at| (self.swizzle.apply(self.shared + at) - self.shared, 16))
+            .collect()
     }
 
     /// Whether the box starts where the pattern of its swizzle does. TMA does not need this, the usual matrix
@@ -178,7 +197,7 @@ impl BoxCopy {
         (self
             .rows
             .iter()
-            .zip((self.shared..).step_by(self.row_bytes as usize)))
+            .zip((self.shared..).step_by(self.pitch as usize)))
         .flat_map(|(&row, shared)| self.row_pieces(row, shared))
         .filter(move |piece| keep_outside || piece.global.is_some())
     }
@@ -274,7 +293,12 @@ fn check_supported(map: &TensorMap) -> Result<(), TmaError> {
     if map.interleave != Interleave::None {
         return unsupported(format!("interleave {:?}", map.interleave));
     }
-    if map.swizzle != Swizzle::None && map.inner_box_bytes() != map.swizzle.span() {
+    // Found on an H200, which does not have the swizzles with larger atoms.
+    let is_known = matches!(
+        map.swizzle,
+        Swizzle::None | Swizzle::B32 | Swizzle::B64 | Swizzle::B128
+    );
+    if !is_known && map.inner_box_bytes() != map.swizzle.span() {
         let (bytes, span) = (map.inner_box_bytes(), map.swizzle.span());
         return unsupported(format!(
             "an inner box of {bytes} bytes with a swizzle span of {span}"

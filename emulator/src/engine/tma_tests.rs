@@ -265,7 +265,8 @@ fn refusals() {
             multiple: 2
         }
     );
-    let narrow = map(ElementType::U8, &[256, 64], &[256], &[64, 8], Swizzle::B128);
+    let atoms = Swizzle::B128Atom32;
+    let narrow = map(ElementType::U8, &[256, 64], &[256], &[64, 8], atoms);
     assert!(matches!(
         tiled(&narrow, &[0, 0], 0),
         TmaError::Unsupported(_)
@@ -295,4 +296,47 @@ fn a_box_is_walked_in_steps() {
         [(Some(at(1)), 128), (Some(at(4)), 160), (None, 192)]
     );
     assert_eq!(copy.transaction_bytes(), 96);
+}
+
+/// Where an H200 put the 16-byte units of boxes that are narrower than their swizzle: row and unit, or nothing.
+#[test]
+fn narrow_rows_are_as_far_apart_as_whole_ones() {
+    let placed = |words: u32, swizzle| {
+        let map = map(ElementType::U32, &[64, 16], &[256], &[words, 8], swizzle);
+        let copy = BoxCopy::tiled(&map, &[0, 0], 1024, WINDOW, Direction::Load).unwrap();
+        assert_eq!(copy.transaction_bytes(), words * 32);
+        let mut units = vec!["-".to_string(); copy.shared_bytes() as usize / 16];
+        for piece in copy.pieces() {
+            let from = (piece.global.unwrap() - 0x1000) / 16;
+            for i in 0..piece.len / 16 {
+                let at = from + u64::from(i);
+                units[((piece.shared - 1024) / 16 + i) as usize] =
+                    format!("{}.{}", at / 16, at % 16);
+            }
+        }
+        let image = copy.image().into_iter();
+        let covered: u32 = image
+            .map(|(at, len)| {
+                let written = &units[at as usize / 16..][..len as usize / 16];
+                assert!(written.iter().all(|u| u != "-"));
+                len
+            })
+            .sum();
+        assert_eq!(covered, words * 32);
+        units.join(" ")
+    };
+    assert_eq!(
+        placed(4, Swizzle::B32),
+        "0.0 - 1.0 - 2.0 - 3.0 - - 4.0 - 5.0 - 6.0 - 7.0"
+    );
+    assert_eq!(
+        placed(12, Swizzle::B64),
+        "0.0 0.1 0.2 - 1.0 1.1 1.2 - 2.1 2.0 - 2.2 3.1 3.0 - 3.2 \
+         4.2 - 4.0 4.1 5.2 - 5.0 5.1 - 6.2 6.1 6.0 - 7.2 7.1 7.0"
+    );
+    assert_eq!(
+        placed(20, Swizzle::B128),
+        "0.0 0.1 0.2 0.3 0.4 - - - 1.1 1.0 1.3 1.2 - 1.4 - - 2.2 2.3 2.0 2.1 - - 2.4 - 3.3 3.2 3.1 3.0 - - - 3.4 \
+         4.4 - - - 4.0 4.1 4.2 4.3 - 5.4 - - 5.1 5.0 5.3 5.2 - - 6.4 - 6.2 6.3 6.0 6.1 - - - 7.4 7.3 7.2 7.1 7.0"
+    );
 }

@@ -290,7 +290,9 @@ impl ClusterState {
         self.check_shared_write(to, copy.shared_bytes())?;
         let shared = &mut self.ctas[to.rank as usize].shared;
         copy.load(shared, |address, out| grid.global.read(address, out))?;
-        self.check.initialised[to.rank as usize].set(to.offset, copy.shared_bytes(), true);
+        for (from, len) in copy.image() {
+            self.check.initialised[to.rank as usize].set(to.offset + from, len, true);
+        }
         let bytes = copy.transaction_bytes();
         self.counts.bytes_loaded += u64::from(bytes);
         Ok(bytes)

@@ -166,6 +166,15 @@ impl TensorMap {
         self.box_dims[dim].div_ceil(self.element_strides[dim].max(1))
     }
 
+    /// Bytes from one inner row of a box to the next in shared memory. Under a swizzle they are its span apart, however
+    /// narrow the box is: so an H200 does it; it leaves what is between them as it was.
+    pub fn row_pitch(&self) -> u32 {
+        match self.swizzle {
+            Swizzle::None => self.inner_box_bytes(),
+            swizzle => swizzle.span(),
+        }
+    }
+
     /// Inner rows of a box, or pixels of a column.
     pub fn rows(&self) -> u32 {
         if let Some(im2col) = &self.im2col {
