@@ -101,6 +101,6 @@ macro_rules! conformance {
 }
 
 conformance! {
-    integer packed bits lop3 float float_x2 float_mixed convert convert_fp4 stochastic compare memory hints warp barriers matrix copy copy_reduce call mma
-    mma_double atomic_wide async_store stack tensor_load_reduce
+    integer packed bits lop3 float float_x2 float_mixed convert convert_fp4 stochastic compare memory hints warp barriers matrix copy copy_mask copy_reduce call mma
+    compare_packed fixed_point video wmma mma_double mma_narrow mma_sparse warpgroup_sparse atomic_wide async_store stack tensor_load_reduce matrix_bytes tensor_stationary tensor_narrow
 }

@@ -68,6 +68,7 @@ fn map(address: u64, rows: usize) -> [u8; 128] {
         swizzle: Swizzle::B128,
         fill: Default::default(),
         l2_promotion: Default::default(),
+        im2col: None,
     }
     .encode()
 }

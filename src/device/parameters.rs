@@ -74,6 +74,7 @@ fn tensor_map(slot: &TensorMapSlot, address: u64) -> Result<TensorMap, DeviceErr
         fill: Fill::Zero,
         l2_promotion: promotion(slot.l2_promotion)
             .ok_or_else(|| fail(format!("unknown L2 promotion {}", slot.l2_promotion)))?,
+        im2col: None,
     };
     map.check().map_err(|error| fail(error.to_string()))?;
     Ok(map)

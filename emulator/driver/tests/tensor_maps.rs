@@ -1,4 +1,4 @@
-//! `cuTensorMapEncodeTiled` and `cuTensorMapReplaceAddress`: the bytes and the checks.
+//! `cuTensorMapEncodeTiled`, `cuTensorMapEncodeIm2col` and `cuTensorMapReplaceAddress`: the bytes and the checks.
 
 // The driver is reached through C functions.
 #![allow(unsafe_code)]
@@ -81,6 +81,50 @@ fn bytes() {
         assert_eq!((word(0x0C), word(0x20), word(0x24)), (512 >> 4, 1023, 255));
         assert_eq!((map[0x37], map[0x38]), (255, 127));
         assert!(map[0x40..].iter().all(|b| *b == 0));
+    });
+}
+
+/// The corners, the pixels and the channels of an im2col map, as the driver of an H200 writes them.
+#[test]
+fn columns() {
+    with_driver("columns", &[], || {
+        start();
+        let encode = |lower: [i32; 2], upper: [i32; 2], channels, pixels| {
+            let (dims, strides) = ([16u64, 7, 5, 3], [32u64, 224, 1120]);
+            // SAFETY: zeros are a valid (empty) tensor map, and all lists are long enough.
+            unsafe {
+                let mut map: CUtensorMap = std::mem::zeroed();
+                sys::cuTensorMapEncodeIm2col(
+                    &mut map,
+                    Type::CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+                    4,
+                    0x7000_1234_5600 as *mut _,
+                    dims.as_ptr(),
+                    strides.as_ptr(),
+                    lower.as_ptr(),
+                    upper.as_ptr(),
+                    channels,
+                    pixels,
+                    [1u32; 4].as_ptr(),
+                    Interleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
+                    Swizzle::CU_TENSOR_MAP_SWIZZLE_NONE,
+                    Promotion::CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                    GOOD.fill,
+                )
+                .result()
+                .map_err(|e| e.0)?;
+                Ok(std::mem::transmute::<CUtensorMap, [u8; 128]>(map))
+            }
+        };
+        let map = encode([-1, -2], [0, 1], 8, 1024).unwrap();
+        let word = |at: usize| u32::from_le_bytes(map[at..at + 4].try_into().unwrap());
+        assert_eq!((word(8) & 1, map[0x37]), (1, 7));
+        assert_eq!((word(0x38), word(0x3C)), (0x0100_FEFF, 1023));
+        let refused = Err(CUresult::CUDA_ERROR_INVALID_VALUE);
+        assert_eq!(encode([-129, 0], [0, 0], 8, 1), refused, "corner of 8 bits");
+        assert_eq!(encode([0, 0], [-7, 0], 8, 1), refused, "nothing in the box");
+        assert_eq!(encode([0, 0], [0, 0], 8, 1025), refused, "pixels");
+        assert_eq!(encode([0, 0], [0, 0], 257, 1), refused, "channels");
     });
 }
 

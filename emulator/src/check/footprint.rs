@@ -3,13 +3,15 @@
 use crate::engine::descriptor::{CtaGroup, Format, SharedMatrix};
 use crate::engine::mma::format::element_bytes;
 use crate::engine::mma::wgmma::Wgmma;
-use crate::engine::mma::{AOperand, Mma, a_lane};
+use crate::engine::mma::{AOperand, Mma};
 use crate::engine::operand::{k_major_units, mn_major_units};
-use crate::engine::tensor_memory::{Access, AccessShape, ScaleSource, accumulator_blocks, split};
-use crate::machine::{BoxMode, CancelResponse, SharedAddress, Work, targets};
+use crate::engine::tensor_memory::{
+    Access, AccessShape, AccumulatorBlock, ScaleSource, accumulator_blocks, split,
+};
+use crate::machine::{BoxMode, CancelResponse, SharedAddress, Work, masked_runs, targets};
 
 /// Bytes of a row of A or B along K.
-const ROW: usize = 32;
+pub(super) const ROW: usize = 32;
 const UNIT: u32 = 16;
 
 /// A part of a footprint.
@@ -75,7 +77,12 @@ pub(super) fn copy_footprint(work: &Work) -> Vec<Touch> {
         Work::BulkShared {
             dst, src, bytes, ..
         } => vec![shared(*dst, *bytes, true), shared(*src, *bytes, false)],
-        Work::BulkStore { src, bytes, .. } => vec![shared(*src, *bytes, false)],
+        Work::BulkStore {
+            src, bytes, mask, ..
+        } => masked_runs(*bytes, *mask)
+            .into_iter()
+            .map(|(offset, len)| shared(src.offset_by(offset), len, false))
+            .collect(),
         Work::Cancel { dst, mask, .. } => targets(*dst, *mask)
             .map(|to| shared(to, CancelResponse::BYTES, true))
             .collect(),
@@ -85,13 +92,13 @@ pub(super) fn copy_footprint(work: &Work) -> Vec<Touch> {
     }
 }
 
-/// Bytes of a box in shared memory.
+/// Bytes of a box in shared memory, with those between narrow rows.
 fn image_bytes(map: &crate::TensorMap, mode: BoxMode) -> u32 {
     let rows = match mode {
-        BoxMode::Tile => map.box_dims[1..map.rank].iter().product(),
+        BoxMode::Tile | BoxMode::Im2col(_) => map.rows(),
         BoxMode::FourRows => 4,
     };
-    map.inner_box_bytes() * rows
+    map.row_pitch() * rows
 }
 
 /// tcgen05.cp and shift.
@@ -143,16 +150,17 @@ pub(super) fn operand_units(
     rows: usize,
     format: Format,
     transpose: bool,
+    row_bytes: usize,
 ) -> Vec<(std::ops::Range<usize>, u32)> {
     let bytes = element_bytes(format);
     if transpose {
         let per_unit = UNIT as usize / bytes;
-        let units = mn_major_units(matrix, rows, ROW / bytes, bytes);
+        let units = mn_major_units(matrix, rows, row_bytes / bytes, bytes);
         units
             .map(|(first, offset)| (first..(first + per_unit).min(rows), offset))
             .collect()
     } else {
-        k_major_units(matrix, rows, ROW)
+        k_major_units(matrix, rows, row_bytes)
             .map(|(row, offset)| (row..row + 1, offset))
             .collect()
     }
@@ -167,12 +175,17 @@ pub(super) fn multiply_footprint(mma: &Mma, rank: u32) -> Vec<Touch> {
     let mut touches = Vec::new();
     let ranks = ranks(mma.group, rank);
     let ctas = ranks.len();
-    let (rows_a, rows_b) = (instruction.m / ctas, instruction.n / ctas);
+    let Ok(sources) = mma.rows_of_b(&instruction) else {
+        return Vec::new();
+    };
+    let held = sources.iter().flatten().max().map_or(0, |last| last + 1);
+    let (rows_a, rows_b) = (instruction.m / ctas, held.max(instruction.n) / ctas);
+    let blocks = accumulator_blocks(&instruction);
     for rank in ranks {
         let mut units = |descriptor, rows, format, transpose| {
             let matrix = SharedMatrix::decode_sm100(descriptor).ok();
             let units = matrix
-                .map(|m| operand_units(&m, rows, format, transpose))
+                .map(|m| operand_units(&m, rows, format, transpose, ROW))
                 .unwrap_or_default();
             touches.extend(units.into_iter().map(|(_, offset)| read(rank, offset)));
         };
@@ -181,15 +194,15 @@ pub(super) fn multiply_footprint(mma: &Mma, rank: u32) -> Vec<Touch> {
         }
         units(mma.b, rows_b, instruction.b, instruction.transpose_b);
         let columns = ScaleSource::of_b(0, &instruction).run();
-        touches.extend(tensor_reads(mma, rows_a, columns, rank));
+        touches.extend(tensor_reads(mma, &blocks, (rows_a, columns), rank));
         let (lane, column) = split(mma.d);
-        for block in accumulator_blocks(mma.group, instruction.m, instruction.n) {
+        for block in &blocks {
             let lanes = lanes(lane as usize + block.lane, block.rows.len());
             touches.push(Touch::Tensor {
                 rank,
                 lanes,
                 column,
-                columns: block.columns.len() as u32,
+                columns: block.width(),
                 write: true,
             });
         }
@@ -198,7 +211,12 @@ pub(super) fn multiply_footprint(mma: &Mma, rank: u32) -> Vec<Touch> {
 }
 
 /// A in tensor memory, and scale factors: their copies, and the halves of B's where it is halved, fill all lanes.
-fn tensor_reads(mma: &Mma, rows_a: usize, n: usize, rank: u32) -> Vec<Touch> {
+fn tensor_reads(
+    mma: &Mma,
+    blocks: &[AccumulatorBlock],
+    (rows_a, n): (usize, usize),
+    rank: u32,
+) -> Vec<Touch> {
     let read = |address: u32, lanes, columns: usize| {
         let (_, column) = split(address & 0x3FFF_FFFF);
         Touch::Tensor {
@@ -212,8 +230,8 @@ fn tensor_reads(mma: &Mma, rows_a: usize, n: usize, rank: u32) -> Vec<Touch> {
     let mut touches = Vec::new();
     if let AOperand::Tensor(address) = mma.a {
         let (lane, _) = split(address);
-        let all = (0..rows_a).fold(0, |all, row| {
-            all | lanes(lane as usize + a_lane(rows_a, row), 1)
+        let all = blocks.iter().fold(0, |all, block| {
+            all | lanes(lane as usize + block.lane, block.rows.len())
         });
         touches.push(read(address, all, ROW / 4));
     }
@@ -262,16 +280,17 @@ pub(crate) fn warpgroup_footprint(
     rank: u32,
 ) -> Vec<Touch> {
     let mut touches = Vec::new();
-    let mut units = |descriptor, rows, format, transpose| {
+    let mut units = |descriptor, rows, format, transpose, row_bytes| {
         let matrix = SharedMatrix::decode_sm90(descriptor).ok();
         let units = matrix
-            .map(|m| operand_units(&m, rows, format, transpose))
+            .map(|m| operand_units(&m, rows, format, transpose, row_bytes))
             .unwrap_or_default();
         touches.extend(units.into_iter().map(|(_, offset)| read(rank, offset)));
     };
     if let Some(a) = a {
-        units(a, 64, operation.a, operation.transpose_a);
+        units(a, 64, operation.a, operation.transpose_a, ROW);
     }
-    units(b, operation.n, operation.b, operation.transpose_b);
+    let row_of_b = operation.row_of_b();
+    units(b, operation.n, operation.b, operation.transpose_b, row_of_b);
     touches
 }

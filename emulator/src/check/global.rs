@@ -11,13 +11,17 @@ use super::stream::Key;
 use super::{Check, GRANULE, granules};
 use crate::TensorMap;
 use crate::engine::tma::Direction;
-use crate::machine::{AccessKind, Agent, BoxMode, FaultKind, GlobalMemory, Site, Work, box_copy};
+use crate::machine::{
+    AccessKind, Agent, BoxMode, FaultKind, GlobalMemory, Site, Work, box_copy, masked_runs,
+};
 
 /// Part of global memory.
 #[derive(Clone, Debug)]
 pub(crate) enum Extent {
     /// Address and length.
     Bytes(u64, u64),
+    /// Address, length, and which bytes of each 16.
+    Masked(u64, u32, u16),
     /// What a tensor copy touches.
     Box {
         map: Box<TensorMap>,
@@ -49,16 +53,10 @@ impl Extent {
                 count: *count,
                 mode: *mode,
             }),
-            Work::BulkLoad {
-                src: address,
-                bytes,
-                ..
-            }
-            | Work::BulkStore {
-                dst: address,
-                bytes,
-                ..
-            } => Some(Extent::Bytes(*address, (*bytes).into())),
+            Work::BulkLoad { src, bytes, .. } => Some(Extent::Bytes(*src, (*bytes).into())),
+            Work::BulkStore {
+                dst, bytes, mask, ..
+            } => Some(Extent::Masked(*dst, *bytes, *mask)),
             Work::Small { src, valid, .. } if *valid > 0 => {
                 Some(Extent::Bytes(*src, (*valid).into()))
             }
@@ -68,7 +66,7 @@ impl Extent {
 
     fn start(&self) -> u64 {
         match self {
-            Extent::Bytes(address, _) => *address,
+            Extent::Bytes(address, _) | Extent::Masked(address, ..) => *address,
             Extent::Box { map, .. } => map.address,
         }
     }
@@ -77,6 +75,10 @@ impl Extent {
     pub fn pieces(&self) -> Vec<(u64, u64)> {
         match self {
             Extent::Bytes(address, len) => vec![(*address, *len)],
+            Extent::Masked(address, len, mask) => masked_runs(*len, *mask)
+                .into_iter()
+                .map(|(offset, len)| (*address + u64::from(offset), len.into()))
+                .collect(),
             Extent::Box {
                 map,
                 coordinates,

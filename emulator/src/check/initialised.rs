@@ -1,10 +1,10 @@
 //! Which bytes of shared memory and which cells of tensor memory have been written with defined values, and what an MMA
 //! makes of undefined operands.
 
-use super::footprint::{operand_units, ranks};
+use super::footprint::{ROW, operand_units, ranks};
 use super::{GRANULE, granules};
 use crate::engine::descriptor::{Format, Kind, SharedMatrix};
-use crate::engine::mma::{AOperand, Mma, a_lane};
+use crate::engine::mma::{AOperand, Mma};
 use crate::engine::operand::k_major_units;
 use crate::engine::tensor_memory::{
     Access, COLUMNS, CopyShape, ScaleSource, accumulator_blocks, split,
@@ -132,14 +132,21 @@ impl Initialised {
     }
 
     /// tcgen05.cp.
-    pub fn copy(&mut self, shape: CopyShape, address: u32, matrix: &SharedMatrix, line: u32) {
+    pub fn copy(
+        &mut self,
+        (shape, expands): (CopyShape, bool),
+        address: u32,
+        matrix: &SharedMatrix,
+        line: u32,
+    ) {
+        let bytes = if expands { 2 } else { 4 };
         self.prepare();
         let (lane, column) = split(address);
         let (rows, row_bytes) = shape.source();
         let per_row = row_bytes / GRANULE as usize;
         for (i, (row, offset)) in k_major_units(matrix, rows, row_bytes).enumerate() {
             for word in 0..4 {
-                let defined = self.is_set(offset + word * 4, 4);
+                let defined = self.is_set(offset + word * bytes, bytes);
                 let column = column as usize + i % per_row * 4 + word as usize;
                 shape
                     .lanes(row)
@@ -156,7 +163,11 @@ pub(crate) fn multiply(ctas: &mut [Initialised], mma: &Mma, rank: u32, line: u32
     };
     let ranks = ranks(mma.group, rank);
     let count = ranks.len();
-    let (rows_a, rows_b) = (instruction.m / count, instruction.n / count);
+    let Ok(sources) = mma.rows_of_b(&instruction) else {
+        return;
+    };
+    let held = sources.iter().flatten().max().map_or(0, |last| last + 1);
+    let (rows_a, rows_b) = (instruction.m / count, held.max(instruction.n) / count);
     let undefined_b: Vec<usize> = ranks
         .clone()
         .flat_map(|rank| {
@@ -174,9 +185,12 @@ pub(crate) fn multiply(ctas: &mut [Initialised], mma: &Mma, rank: u32, line: u32
     for rank in ranks {
         let cta = &mut ctas[rank as usize];
         cta.prepare();
-        let mut rows = [true; 128];
+        // Of A: its rows, or its lanes in tensor memory.
+        let (mut rows, mut lanes) = ([true; 128], [true; 128]);
         let mut columns = [true; 256];
-        undefined_b.iter().for_each(|n| columns[*n] = false);
+        for (column, source) in columns.iter_mut().zip(&sources) {
+            *column = source.is_none_or(|row| !undefined_b.contains(&row));
+        }
         match mma.a {
             AOperand::Shared(a) => {
                 let undefined = shared_rows(
@@ -190,11 +204,8 @@ pub(crate) fn multiply(ctas: &mut [Initialised], mma: &Mma, rank: u32, line: u32
             }
             AOperand::Tensor(address) => {
                 let (lane, column) = split(address);
-                let defined = |row: usize| {
-                    let lane = lane as usize + a_lane(rows_a, row);
-                    (0..8).all(|c| cta.defined(lane, column as usize + c))
-                };
-                (0..rows_a).for_each(|row| rows[row] = defined(row));
+                let defined = |lane: usize| (0..8).all(|c| cta.defined(lane, column as usize + c));
+                (lane as usize..128).for_each(|l| lanes[l - lane as usize] = defined(l));
             }
         }
         if let Some(scales) = mma.scales {
@@ -210,7 +221,7 @@ pub(crate) fn multiply(ctas: &mut [Initialised], mma: &Mma, rank: u32, line: u32
                 }
             }
         }
-        mark_result(cta, mma, &instruction, &rows, &columns, line);
+        mark_result(cta, mma, &instruction, (&rows, &lanes), &columns, line);
     }
 }
 
@@ -218,17 +229,18 @@ fn mark_result(
     cta: &mut Initialised,
     mma: &Mma,
     instruction: &crate::engine::descriptor::Instruction,
-    rows: &[bool; 128],
+    (rows, lanes): (&[bool; 128], &[bool; 128]),
     columns: &[bool; 256],
     line: u32,
 ) {
     let (lane, column) = split(mma.d);
-    for block in accumulator_blocks(mma.group, instruction.m, instruction.n) {
+    for block in accumulator_blocks(instruction) {
         let (mut touched, mut good) = ([0u32; 4], [0u32; 4]);
         for (i, row) in block.rows.clone().enumerate() {
             let l = lane as usize + block.lane + i;
             touched[(l / 32) & 3] |= 1 << (l % 32);
-            good[(l / 32) & 3] |= u32::from(rows[row]) << (l % 32);
+            let good_row = rows[row] && lanes[block.lane + i];
+            good[(l / 32) & 3] |= u32::from(good_row) << (l % 32);
         }
         for (i, n) in block.columns.clone().enumerate() {
             let c = column + i as u32;
@@ -274,7 +286,7 @@ fn shared_rows(
     let Ok(matrix) = SharedMatrix::decode_sm100(descriptor) else {
         return Vec::new();
     };
-    let units = operand_units(&matrix, rows, format, transpose);
+    let units = operand_units(&matrix, rows, format, transpose, ROW);
     let undefined = units
         .into_iter()
         .filter(|(_, offset)| !cta.is_set(*offset, used_bytes(kind, format)));

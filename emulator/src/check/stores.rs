@@ -62,10 +62,12 @@ impl Check {
                 dst,
                 src,
                 bytes: len,
+                mask,
                 reduction: None,
             } => {
                 bytes.extend(dst.to_le_bytes());
-                bytes.extend([src.offset, *len].iter().flat_map(|w| w.to_le_bytes()));
+                let words = [src.offset, *len, u32::from(*mask)];
+                bytes.extend(words.iter().flat_map(|w| w.to_le_bytes()));
             }
             Work::Small {
                 dst,

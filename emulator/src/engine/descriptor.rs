@@ -1,8 +1,10 @@
 //! Shared-memory matrix descriptors (sm_100 and sm_90) and instruction descriptors (brief, 1.3, 1.4, 5.1).
 
+mod columns;
 mod error;
 mod matrix;
 
+pub use columns::ColumnMask;
 pub use error::DescriptorError;
 pub use matrix::SharedMatrix;
 use matrix::reserved;
@@ -94,6 +96,8 @@ pub enum ScaleFormat {
 pub struct Instruction {
     pub kind: Kind,
     pub group: CtaGroup,
+    /// `.ws`: D is spread over all lanes whatever M is.
+    pub stationary: bool,
     pub m: usize,
     pub n: usize,
     pub k: usize,
@@ -132,6 +136,21 @@ impl Instruction {
         group: CtaGroup,
         vector: Option<ScaleVector>,
     ) -> Result<Self, DescriptorError> {
+        Self::decode_as(bits, kind, group, vector, false)
+    }
+
+    /// The same for `tcgen05.mma.ws`: one CTA, no scales; bits 30-31 limit the shift of B's columns (see [`ColumnMask`]).
+    pub fn decode_stationary(bits: u32, kind: Kind) -> Result<Self, DescriptorError> {
+        Self::decode_as(bits & 0x3FFF_FFFF, kind, CtaGroup::One, None, true)
+    }
+
+    fn decode_as(
+        bits: u32,
+        kind: Kind,
+        group: CtaGroup,
+        vector: Option<ScaleVector>,
+        stationary: bool,
+    ) -> Result<Self, DescriptorError> {
         check_reserved(bits, kind).map_err(DescriptorError::of_instruction)?;
         let field = |shift: u32, width: u32| bits >> shift & ((1 << width) - 1);
         let flag = |shift: u32| field(shift, 1) == 1;
@@ -150,6 +169,7 @@ impl Instruction {
         let this = Instruction {
             kind,
             group,
+            stationary,
             m: m as usize,
             n: (field(17, 6) << 3) as usize,
             k: kind.k(),
@@ -169,8 +189,11 @@ impl Instruction {
     }
 
     /// PTX ISA, tcgen05.mma, table of shapes: with one CTA, block-scaled kinds and M = 64 take N in steps of 8, the dense
-    /// kinds with M = 128 in steps of 16.
+    /// kinds with M = 128 in steps of 16; `.ws` has three sizes of either.
     fn check_shape(&self) -> Result<(), DescriptorError> {
+        if self.stationary && [32, 64, 128].contains(&self.m) && [64, 128, 256].contains(&self.n) {
+            return Ok(());
+        }
         let legal_m = match (self.group, self.kind.is_block_scaled()) {
             (CtaGroup::One, false) => [64, 128].contains(&self.m),
             (CtaGroup::One, true) => self.m == 128,
@@ -183,7 +206,11 @@ impl Instruction {
             (CtaGroup::Two, Kind::I8) => 32,
             (CtaGroup::Two, _) => 16,
         };
-        if legal_m && (step..=256).contains(&self.n) && self.n.is_multiple_of(step) {
+        if !self.stationary
+            && legal_m
+            && (step..=256).contains(&self.n)
+            && self.n.is_multiple_of(step)
+        {
             return Ok(());
         }
         Err(DescriptorError::Shape {

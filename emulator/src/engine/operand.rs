@@ -35,7 +35,8 @@ pub fn fetch_k_major(
     Ok(())
 }
 
-/// Appends an MN-major operand of `rows` x `k` elements of `element_bytes` (1 or 2) to `out`, transposed to K-major rows.
+/// Appends an MN-major operand of `rows` x `k` elements of `element_bytes` to `out`, transposed to K-major rows. Elements of
+/// four bytes need the swizzle with 32-byte atoms, others cannot have it (PTX ISA, 9.7.16.10.3).
 /// Both sizes are multiples of 8; rows beyond the last whole unit may lie in a partly used one.
 pub fn fetch_mn_major(
     shared: &[u8],
@@ -45,10 +46,11 @@ pub fn fetch_mn_major(
     element_bytes: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), OperandError> {
-    if matrix.swizzle == Swizzle::B128Atom32 {
-        return Err(OperandError::Unsupported(
-            "an MN-major operand with 32-byte swizzle atoms".into(),
-        ));
+    if (matrix.swizzle == Swizzle::B128Atom32) != (element_bytes == 4) {
+        return Err(OperandError::MajorSwizzle {
+            element_bytes,
+            swizzle: matrix.swizzle,
+        });
     }
     // From the middle of an atom the rows must not run into the next one, which is `leading` bytes away.
     let from_middle = !matrix.start.is_multiple_of(matrix.swizzle.span());
@@ -127,11 +129,16 @@ fn atom_row(matrix: &SharedMatrix, row: usize) -> u32 {
 fn mn_major_offset(matrix: &SharedMatrix, along: usize, k: usize) -> u32 {
     let span = matrix.swizzle.span();
     let (block, inside) = (along as u32 / span, along as u32 % span);
-    let (per_block, per_eight) = match matrix.swizzle {
+    let (per_block, per_group) = match matrix.swizzle {
         Swizzle::None => (matrix.stride, matrix.leading),
         _ => (matrix.leading, matrix.stride),
     };
-    block * per_block + inside + (k / 8) as u32 * per_eight + (k % 8) as u32 * span
+    // Rows of an atom along K: with 32-byte units it is half as high.
+    let group = match matrix.swizzle {
+        Swizzle::B128Atom32 => 4,
+        _ => 8,
+    };
+    block * per_block + inside + (k / group) as u32 * per_group + (k % group) as u32 * span
 }
 
 fn unit_at<'a>(
@@ -176,6 +183,10 @@ pub enum OperandError {
         row_bytes: usize,
         span: u32,
     },
+    MajorSwizzle {
+        element_bytes: usize,
+        swizzle: Swizzle,
+    },
 }
 
 impl fmt::Display for OperandError {
@@ -186,6 +197,16 @@ impl fmt::Display for OperandError {
                 write!(
                     f,
                     "16 bytes at {address:#x} exceed the shared window of {window:#x} bytes"
+                )
+            }
+            OperandError::MajorSwizzle {
+                element_bytes,
+                swizzle,
+            } => {
+                write!(
+                    f,
+                    "an MN-major operand of {}-bit elements cannot have the swizzle {swizzle:?}",
+                    8 * element_bytes
                 )
             }
             OperandError::CrossesAtom {
@@ -286,6 +307,42 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// 32-bit elements: four rows of 128 bytes are an atom, in units of 32 bytes.
+    #[test]
+    fn mn_major_of_32_bit_elements() {
+        let (rows, k) = (64usize, 8usize);
+        let mut shared = vec![0; 8192];
+        for depth in 0..k {
+            for byte in 0..4 * rows {
+                // Boxes of 32 elements along M, one of 2048 bytes behind the other; atoms of 512 bytes along K.
+                let linear =
+                    1024 + byte / 128 * 2048 + depth / 4 * 512 + depth % 4 * 128 + byte % 128;
+                let place = linear ^ (linear >> 7 & 3) << 5;
+                shared[place] = value(depth, byte);
+            }
+        }
+        let matrix = SharedMatrix {
+            start: 1024,
+            leading: 2048,
+            stride: 512,
+            swizzle: Swizzle::B128Atom32,
+        };
+        let mut tile = Vec::new();
+        fetch_mn_major(&shared, &matrix, rows, k, 4, &mut tile).unwrap();
+        for (i, &byte) in tile.iter().enumerate() {
+            let (row, depth) = (i / 32, i % 32 / 4);
+            assert_eq!(byte, value(depth, 4 * row + i % 4));
+        }
+        let wrong = SharedMatrix {
+            swizzle: Swizzle::B128,
+            ..matrix
+        };
+        assert!(matches!(
+            fetch_mn_major(&shared, &wrong, rows, k, 4, &mut tile),
+            Err(OperandError::MajorSwizzle { .. })
+        ));
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! Tensor copies: walks a box of a tensor map and says which bytes go where (brief, 3.1 and 3.2).
 //!
 //! The image of a box in shared memory has dimension 0 fastest and no gaps; the swizzle then acts on the absolute
-//! address. Only inner rows as wide as the swizzle span are emulated. Padded element types leave their padding bytes
-//! untouched. What a NaN fill writes is not documented: all bits but the sign are set here.
+//! address. Inner rows that are narrower than its span are as far apart as whole ones. Padded element types leave their
+//! padding bytes untouched. What a NaN fill writes is not documented: all bits but the sign are set here.
 
-use std::fmt;
+mod error;
+mod im2col;
+
 use std::iter;
+
+pub use error::TmaError;
 
 use super::swizzle::Swizzle;
 use super::tensor_map::{ElementType, Fill, Interleave, TensorMap};
@@ -40,6 +44,8 @@ pub struct BoxCopy {
     shared: u32,
     /// Bytes of one inner row in shared memory.
     row_bytes: u32,
+    /// From one inner row to the next.
+    pitch: u32,
     /// Where the inner row starts, in bytes from element 0 of its dimension; may be negative.
     start: i64,
     /// Which bytes of an inner row are inside the tensor.
@@ -58,6 +64,9 @@ impl BoxCopy {
         window: u32,
         direction: Direction,
     ) -> Result<Self, TmaError> {
+        if map.im2col.is_some() {
+            return Err(TmaError::MapMode { tiled: false });
+        }
         if coordinates.len() != map.rank {
             return Err(TmaError::CoordinateCount {
                 given: coordinates.len(),
@@ -69,10 +78,7 @@ impl BoxCopy {
         {
             return Err(TmaError::NegativeStoreCoordinate { dim, value });
         }
-        let count = map.box_dims[1..map.rank]
-            .iter()
-            .map(|&d| u64::from(d))
-            .product();
+        let count = (1..map.rank).map(|d| u64::from(map.taken(d))).product();
         let mut copy = Self::without_rows(map, coordinates[0], count, shared, window, direction)?;
         copy.rows = (0..count)
             .map(|row| tiled_row(map, coordinates, row))
@@ -89,7 +95,7 @@ impl BoxCopy {
         window: u32,
         direction: Direction,
     ) -> Result<Self, TmaError> {
-        if map.rank != 2 || map.box_dims[1] != 1 {
+        if map.rank != 2 || map.box_dims[1] != 1 || map.im2col.is_some() {
             return Err(TmaError::FourRowsMap {
                 rank: map.rank,
                 rows: map.box_dims[1],
@@ -126,7 +132,7 @@ impl BoxCopy {
         if row_bytes == 0 || !row_bytes.is_multiple_of(16) {
             return Err(TmaError::InnerBox(row_bytes));
         }
-        let end = u64::from(shared) + u64::from(row_bytes) * rows;
+        let end = u64::from(shared) + u64::from(map.row_pitch()) * rows;
         if end > u64::from(window) {
             return Err(TmaError::SharedBounds {
                 start: shared,
@@ -146,6 +152,7 @@ impl BoxCopy {
             fill: map.fill,
             shared,
             row_bytes,
+            pitch: map.row_pitch(),
             start,
             inside: (clip(-start), clip(size - start)),
             rows: Vec::new(),
@@ -154,12 +161,28 @@ impl BoxCopy {
 
     /// What `complete_tx` counts for a load: the data bytes of the full box, padding excluded.
     pub fn transaction_bytes(&self) -> u32 {
-        self.shared_bytes() / self.element.shared_bits() * self.element.bits()
+        let bytes = self.row_bytes * self.rows.len() as u32;
+        bytes / self.element.shared_bits() * self.element.bits()
     }
 
     /// Bytes of the box image in shared memory, padding included; the image starts at the copy's shared address.
     pub fn shared_bytes(&self) -> u32 {
-        self.row_bytes * self.rows.len() as u32
+        self.pitch * self.rows.len() as u32
+    }
+
+    /// Where the image is: runs of bytes, counted from the copy's shared address.
+    pub fn image(&self) -> Vec<(u32, u32)> {
+        if self.row_bytes == self.pitch {
+            return vec![(0, self.shared_bytes())];
+        }
+        let rows = 0..self.rows.len() as u32;
+        let units = rows.flat_map(|row| {
+            let units = (0..self.row_bytes).step_by(16);
+            units.map(move |at| row * self.pitch + at)
+        });
+        units
+            .map(|at| (self.swizzle.apply(self.shared + at) - self.shared, 16))
+            .collect()
     }
 
     /// Whether the box starts where the pattern of its swizzle does. TMA does not need this, the usual matrix
@@ -174,7 +197,7 @@ impl BoxCopy {
         (self
             .rows
             .iter()
-            .zip((self.shared..).step_by(self.row_bytes as usize)))
+            .zip((self.shared..).step_by(self.pitch as usize)))
         .flat_map(|(&row, shared)| self.row_pieces(row, shared))
         .filter(move |piece| keep_outside || piece.global.is_some())
     }
@@ -270,14 +293,12 @@ fn check_supported(map: &TensorMap) -> Result<(), TmaError> {
     if map.interleave != Interleave::None {
         return unsupported(format!("interleave {:?}", map.interleave));
     }
-    // Dimension 0 ignores its element stride when nothing is interleaved (CUDA driver API, cuTensorMapEncodeTiled).
-    if let Some(step) = map.element_strides[1..map.rank]
-        .iter()
-        .find(|&&step| step != 1)
-    {
-        return unsupported(format!("element stride {step}"));
-    }
-    if map.swizzle != Swizzle::None && map.inner_box_bytes() != map.swizzle.span() {
+    // Found on an H200, which does not have the swizzles with larger atoms.
+    let is_known = matches!(
+        map.swizzle,
+        Swizzle::None | Swizzle::B32 | Swizzle::B64 | Swizzle::B128
+    );
+    if !is_known && map.inner_box_bytes() != map.swizzle.span() {
         let (bytes, span) = (map.inner_box_bytes(), map.swizzle.span());
         return unsupported(format!(
             "an inner box of {bytes} bytes with a swizzle span of {span}"
@@ -299,12 +320,16 @@ fn check_column(map: &TensorMap, column: i32) -> Result<(), TmaError> {
     }
 }
 
-/// Global address of element 0 of the inner dimension in the box's inner row number `row`.
+/// Global address of element 0 of the inner dimension in the box's inner row number `row`. Dimension 0 ignores its element
+/// stride when nothing is interleaved (CUDA driver API, cuTensorMapEncodeTiled).
 fn tiled_row(map: &TensorMap, coordinates: &[i32], mut row: u64) -> Option<u64> {
     let mut address = map.address;
     for (dim, &from) in coordinates.iter().enumerate().skip(1) {
-        let size = u64::from(map.box_dims[dim]);
-        let index = i64::from(from) + (row % size) as i64;
+        let (size, step) = (
+            u64::from(map.taken(dim)),
+            i64::from(map.element_strides[dim]),
+        );
+        let index = i64::from(from) + (row % size) as i64 * step;
         row /= size;
         if index < 0 || index as u64 >= map.dims[dim] {
             return None;
@@ -312,61 +337,6 @@ fn tiled_row(map: &TensorMap, coordinates: &[i32], mut row: u64) -> Option<u64> 
         address = address.wrapping_add((index as u64).wrapping_mul(map.strides[dim - 1]));
     }
     Some(address)
-}
-
-/// Why a tensor copy is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum TmaError {
-    Unsupported(String),
-    CoordinateCount { given: usize, rank: usize },
-    NegativeStoreCoordinate { dim: usize, value: i32 },
-    PackedCoordinate { column: i32, multiple: i32 },
-    FourRowsMap { rank: usize, rows: u32 },
-    SharedAlignment(u32),
-    InnerBox(u32),
-    SharedBounds { start: u32, end: u64, window: u32 },
-}
-
-impl fmt::Display for TmaError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TmaError::Unsupported(what) => write!(f, "{what} is not implemented"),
-            TmaError::CoordinateCount { given, rank } => {
-                write!(f, "{given} coordinates where {rank} are needed")
-            }
-            TmaError::NegativeStoreCoordinate { dim, value } => {
-                write!(
-                    f,
-                    "coordinate {value} of dimension {dim}: a store must not start before the tensor"
-                )
-            }
-            TmaError::PackedCoordinate { column, multiple } => {
-                write!(
-                    f,
-                    "coordinate {column} of dimension 0 is not a multiple of {multiple}, which packed elements need"
-                )
-            }
-            TmaError::FourRowsMap { rank, rows } => {
-                write!(
-                    f,
-                    "gather4 and scatter4 need rank 2 and a box of 1 row, not rank {rank} and {rows} rows"
-                )
-            }
-            TmaError::SharedAlignment(address) => {
-                write!(f, "shared address {address:#x} is not a multiple of 128")
-            }
-            TmaError::InnerBox(bytes) => {
-                write!(f, "an inner box of {bytes} bytes is not a multiple of 16")
-            }
-            TmaError::SharedBounds { start, end, window } => {
-                write!(
-                    f,
-                    "the box at {start:#x}..{end:#x} exceeds the shared window of {window:#x} bytes"
-                )
-            }
-        }
-    }
 }
 
 #[cfg(test)]

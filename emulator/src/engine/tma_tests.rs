@@ -23,6 +23,7 @@ fn map(
         swizzle,
         fill: Fill::Zero,
         l2_promotion: L2Promotion::None,
+        im2col: None,
     };
     map.dims[..dims.len()].copy_from_slice(dims);
     map.strides[..strides.len()].copy_from_slice(strides);
@@ -264,17 +265,10 @@ fn refusals() {
             multiple: 2
         }
     );
-    let narrow = map(ElementType::U8, &[256, 64], &[256], &[64, 8], Swizzle::B128);
+    let atoms = Swizzle::B128Atom32;
+    let narrow = map(ElementType::U8, &[256, 64], &[256], &[64, 8], atoms);
     assert!(matches!(
         tiled(&narrow, &[0, 0], 0),
-        TmaError::Unsupported(_)
-    ));
-    let strided = TensorMap {
-        element_strides: [1, 2, 1, 1, 1],
-        ..good.clone()
-    };
-    assert!(matches!(
-        tiled(&strided, &[0, 0], 0),
         TmaError::Unsupported(_)
     ));
     let odd = TensorMap {
@@ -285,4 +279,64 @@ fn refusals() {
     assert_eq!(tiled(&odd, &[0, 0], 0), TmaError::InnerBox(40));
     let four = BoxCopy::four_rows(&good, &[0; 5], 0, 4096, Direction::Load).unwrap_err();
     assert_eq!(four, TmaError::FourRowsMap { rank: 2, rows: 8 });
+}
+
+/// Every third row of a box of eight: rows 1, 4 and 7 from row 1 on, the last of which is outside of six.
+#[test]
+fn a_box_is_walked_in_steps() {
+    let every_third = TensorMap {
+        element_strides: [1, 3, 1, 1, 1],
+        ..map(ElementType::U8, &[64, 6], &[64], &[32, 8], Swizzle::None)
+    };
+    let copy = BoxCopy::tiled(&every_third, &[16, 1], 128, 4096, Direction::Load).unwrap();
+    let pieces: Vec<_> = copy.pieces().map(|p| (p.global, p.shared)).collect();
+    let at = |row: u64| every_third.address + 64 * row + 16;
+    assert_eq!(
+        pieces,
+        [(Some(at(1)), 128), (Some(at(4)), 160), (None, 192)]
+    );
+    assert_eq!(copy.transaction_bytes(), 96);
+}
+
+/// Where an H200 put the 16-byte units of boxes that are narrower than their swizzle: row and unit, or nothing.
+#[test]
+fn narrow_rows_are_as_far_apart_as_whole_ones() {
+    let placed = |words: u32, swizzle| {
+        let map = map(ElementType::U32, &[64, 16], &[256], &[words, 8], swizzle);
+        let copy = BoxCopy::tiled(&map, &[0, 0], 1024, WINDOW, Direction::Load).unwrap();
+        assert_eq!(copy.transaction_bytes(), words * 32);
+        let mut units = vec!["-".to_string(); copy.shared_bytes() as usize / 16];
+        for piece in copy.pieces() {
+            let from = (piece.global.unwrap() - 0x1000) / 16;
+            for i in 0..piece.len / 16 {
+                let at = from + u64::from(i);
+                units[((piece.shared - 1024) / 16 + i) as usize] =
+                    format!("{}.{}", at / 16, at % 16);
+            }
+        }
+        let image = copy.image().into_iter();
+        let covered: u32 = image
+            .map(|(at, len)| {
+                let written = &units[at as usize / 16..][..len as usize / 16];
+                assert!(written.iter().all(|u| u != "-"));
+                len
+            })
+            .sum();
+        assert_eq!(covered, words * 32);
+        units.join(" ")
+    };
+    assert_eq!(
+        placed(4, Swizzle::B32),
+        "0.0 - 1.0 - 2.0 - 3.0 - - 4.0 - 5.0 - 6.0 - 7.0"
+    );
+    assert_eq!(
+        placed(12, Swizzle::B64),
+        "0.0 0.1 0.2 - 1.0 1.1 1.2 - 2.1 2.0 - 2.2 3.1 3.0 - 3.2 \
+         4.2 - 4.0 4.1 5.2 - 5.0 5.1 - 6.2 6.1 6.0 - 7.2 7.1 7.0"
+    );
+    assert_eq!(
+        placed(20, Swizzle::B128),
+        "0.0 0.1 0.2 0.3 0.4 - - - 1.1 1.0 1.3 1.2 - 1.4 - - 2.2 2.3 2.0 2.1 - - 2.4 - 3.3 3.2 3.1 3.0 - - - 3.4 \
+         4.4 - - - 4.0 4.1 4.2 4.3 - 5.4 - - 5.1 5.0 5.3 5.2 - - 6.4 - 6.2 6.3 6.0 6.1 - - - 7.4 7.3 7.2 7.1 7.0"
+    );
 }

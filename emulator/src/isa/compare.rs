@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use super::form::{Dst, Form};
-use super::types::{Two, Ty, Value};
+use super::types::{Ty, Value};
 use super::{Execute, Op, Src, Taint, lanes};
 use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, Step};
@@ -139,6 +139,10 @@ impl Comparison {
             Ty::S16 => self.on::<i16>(),
             Ty::S32 => self.on::<i32>(),
             Ty::S64 => self.on::<i64>(),
+            Ty::F16 if ftz => {
+                let read = |word| flush(f16::from_word(word));
+                Box::new(move |a, b| self.holds(read(a).partial_cmp(&read(b))))
+            }
             Ty::F16 => self.on::<f16>(),
             Ty::Bf16 => self.on::<bf16>(),
             Ty::F32 if ftz => {
@@ -149,6 +153,14 @@ impl Comparison {
             Ty::F64 => self.on::<f64>(),
             _ => return None,
         })
+    }
+}
+
+/// Subnormal numbers count as zero with `.ftz` (PTX ISA, 9.7.7).
+fn flush(value: f16) -> f16 {
+    match value.classify() {
+        std::num::FpCategory::Subnormal => f16::ZERO,
+        _ => value,
     }
 }
 
@@ -227,7 +239,7 @@ fn set_predicate(f: &mut Form<'_>) -> Decoded {
     let ftz = f.take("ftz");
     let ty = f.ty()?;
     if matches!(ty, Ty::F16x2 | Ty::Bf16x2) {
-        return packed(f, comparison, ty, combine.is_some());
+        return packed(f, comparison, ty, combine, ftz);
     }
     let test = comparison
         .test(ty, ftz)
@@ -251,25 +263,52 @@ fn set_predicate(f: &mut Form<'_>) -> Decoded {
 }
 
 /// `setp.cmp.f16x2 p|q, a, b`: p from the low halves, q from the high ones.
-fn packed(f: &mut Form<'_>, comparison: Comparison, ty: Ty, combined: bool) -> Decoded {
+fn packed(
+    f: &mut Form<'_>,
+    comparison: Comparison,
+    ty: Ty,
+    combine: Option<Combine>,
+    ftz: bool,
+) -> Decoded {
     let (p, Some(q)) = f.pair(0)? else {
         return Err(f.invalid("needs two predicates"));
     };
-    if combined {
-        return Err(f.unsupported("a third operand is not implemented for packed types"));
-    }
     let part = if ty == Ty::F16x2 { Ty::F16 } else { Ty::Bf16 };
     let test = |f: &Form<'_>| {
         comparison
-            .test(part, false)
+            .test(part, ftz)
             .ok_or_else(|| f.unsupported("this type is not implemented"))
     };
     let (low, high) = (test(f)?, test(f)?);
     let (a, b) = (f.src(1, ty)?, f.src(2, ty)?);
+    let (c, join) = third(f, combine)?;
     Ok(Box::new(Both {
-        first: lanes::map2(p, a, b, move |a: u64, b: u64| low(a & 0xFFFF, b & 0xFFFF)),
-        second: lanes::map2(q, a, b, move |a: u64, b: u64| high(a >> 16, b >> 16)),
+        first: lanes::map3(p, a, b, c, move |a: u64, b: u64, c: bool| {
+            join(low(a & 0xFFFF, b & 0xFFFF), c)
+        }),
+        second: lanes::map3(q, a, b, c, move |a: u64, b: u64, c: bool| {
+            join(high(a >> 16, b >> 16), c)
+        }),
     }))
+}
+
+/// The predicate that results are combined with, if there is one, and how.
+fn third(
+    f: &mut Form<'_>,
+    combine: Option<Combine>,
+) -> Result<
+    (
+        Src,
+        impl Fn(bool, bool) -> bool + Copy + Send + Sync + 'static,
+    ),
+    LoadError,
+> {
+    let (c, negated) = match combine {
+        Some(_) => f.pred(3)?,
+        None => (Src::Imm(0), false),
+    };
+    let join = move |holds, c| combine.map_or(holds, |combine| combine.apply(holds, c != negated));
+    Ok((c, join))
 }
 
 /// Two operations as one instruction.
@@ -299,42 +338,32 @@ fn set(f: &mut Form<'_>) -> Decoded {
         Ty::F32 => 1f32.word(),
         Ty::F16 => f16::ONE.word(),
         Ty::Bf16 => bf16::ONE.word(),
-        Ty::F16x2 => return set_packed::<f16>(f, comparison, ty, f16::ONE),
-        Ty::Bf16x2 => return set_packed::<bf16>(f, comparison, ty, bf16::ONE),
+        Ty::F16x2 => 0x3C00,
+        Ty::Bf16x2 => 0x3F80,
         _ => return Err(f.unsupported("this result type is not implemented")),
     };
+    let part = match ty {
+        Ty::F16x2 => Ty::F16,
+        Ty::Bf16x2 => Ty::Bf16,
+        _ => ty,
+    };
     let test = comparison
-        .test(ty, ftz)
+        .test(part, ftz)
         .ok_or_else(|| f.unsupported("this type is not implemented"))?;
     let (d, a, b) = (f.dst(0)?, f.src(1, ty)?, f.src(2, ty)?);
-    let (c, negated) = if combine.is_some() {
-        f.pred(3)?
-    } else {
-        (Src::Imm(0), false)
-    };
-    Ok(lanes::map3(d, a, b, c, move |a: u64, b: u64, c: bool| {
-        let holds = test(a, b);
-        let holds = combine.map_or(holds, |combine| combine.apply(holds, c != negated));
-        if holds { yes } else { 0 }
-    }))
-}
-
-fn set_packed<T: Value + PartialOrd + Send + Sync>(
-    f: &mut Form<'_>,
-    comparison: Comparison,
-    ty: Ty,
-    one: T,
-) -> Decoded {
-    if ty != <Two<T> as Value>::TY {
-        return Err(f.unsupported("both types must be the same packed one"));
+    let (c, join) = third(f, combine)?;
+    if part == ty {
+        return Ok(lanes::map3(d, a, b, c, move |a: u64, b: u64, c: bool| {
+            if join(test(a, b), c) { yes } else { 0 }
+        }));
     }
-    let zero = T::from_word(0);
-    let pick = move |a: T, b: T| {
-        if comparison.holds(a.partial_cmp(&b)) {
-            one
-        } else {
-            zero
-        }
-    };
-    f.map2(move |a: Two<T>, b: Two<T>| Two(pick(a.0, b.0), pick(a.1, b.1)))
+    if !(dty == ty || matches!(dty, Ty::U32 | Ty::S32)) {
+        return Err(f.invalid("the result is packed in the same type, or in 32 bits"));
+    }
+    // Each half by itself, and as all ones or 1.0 of 16 bits (PTX ISA, 9.7.7.1).
+    let yes = yes & 0xFFFF;
+    Ok(lanes::map3(d, a, b, c, move |a: u64, b: u64, c: bool| {
+        let half = |a, b| if join(test(a, b), c) { yes } else { 0 };
+        half(a & 0xFFFF, b & 0xFFFF) | half(a >> 16, b >> 16) << 16
+    }))
 }

@@ -4,7 +4,7 @@ use super::form::{Dst, Form};
 use super::minifloat::{self, BF16, E2M1, E2M3, E3M2, E4M3, E5M2, F16, Format, TF32};
 use super::rounding::{self, Rounding};
 use super::types::{Ty, Value};
-use super::{Op, Src, Taint, lanes, sign_extend, truncate};
+use super::{Op, Src, Taint, fixed_point, lanes, sign_extend, truncate};
 use crate::error::LoadError;
 
 type Decoded = Result<Op, LoadError>;
@@ -17,6 +17,7 @@ enum Kind {
     /// Two values of a narrow format.
     Pair(Format),
     Ue8m0Pair,
+    S2f6Pair,
 }
 
 fn kind(word: &str) -> Option<Kind> {
@@ -30,6 +31,7 @@ fn kind(word: &str) -> Option<Kind> {
         "e2m3x2" => Kind::Pair(E2M3),
         "e2m1x2" => Kind::Pair(E2M1),
         "ue8m0x2" => Kind::Ue8m0Pair,
+        "s2f6x2" => Kind::S2f6Pair,
         _ => {
             Kind::Plain(Ty::parse(word).filter(|t| !matches!(t, Ty::B128 | Ty::Pred | Ty::F32x2))?)
         }
@@ -128,6 +130,9 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
             let rounding = style.rounding.unwrap_or(Rounding::NearestAway);
             f.map1(move |a: f32| narrow(TF32, a.into(), rounding, style) << 13)
         }
+        (Kind::S2f6Pair, Kind::Plain(Ty::F32)) => fixed_point::to(f, true, style.relu),
+        (Kind::S2f6Pair, Kind::Pair(BF16)) => fixed_point::to(f, false, style.relu),
+        (Kind::Pair(BF16), Kind::S2f6Pair) => fixed_point::from(f, style.satfinite, style.relu),
         (Kind::Plain(to), Kind::Plain(from)) => plain(f, to, from, style),
         _ => Err(unknown(f)),
     }

@@ -1,6 +1,7 @@
 //! `ldmatrix`, `stmatrix`, `movmatrix` for 8x8 matrices of 16-bit elements (PTX ISA, 9.7.14.5).
 
 use super::form::{Addr, Dst, Form};
+use super::matrix_bytes::SHAPES;
 use super::types::Ty;
 use super::{Collective, Execute, Op, Src, Taint};
 use crate::error::LoadError;
@@ -10,11 +11,15 @@ type Decoded = Result<Op, LoadError>;
 type Matrix = [[u16; 8]; 8];
 
 pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
-    for part in ["sync", "aligned", "m8n8"] {
+    for part in ["sync", "aligned"] {
         if !f.take(part) {
             return Err(f.unsupported(format!("only the `.{part}` forms are implemented")));
         }
     }
+    if let Some(shape) = f.choose(&SHAPES) {
+        return super::matrix_bytes::decode(f, shape);
+    }
+    f.require("a shape", &[("m8n8", ())])?;
     let count = f.choose(&[("x1", 1), ("x2", 2), ("x4", 4)]).unwrap_or(1);
     let transpose = f.take("trans");
     if f.opcode() == "movmatrix" {

@@ -1,11 +1,13 @@
-//! `mma.sync`: one warp multiplies a 16 x K by a K x 8 matrix held in its registers (PTX ISA, 9.7.14.5).
+//! `mma.sync`: one warp multiplies a 16 x K by a K x 8 matrix held in its registers, or an 8 x K one (PTX ISA, 9.7.14.5).
 //!
-//! Whatever the element type, the fragments are the same in bytes: a row of A or a column of B has 16 or 32 bytes along
-//! K, and lane t holds bytes `4 (t % 4)` on. So rows of 32 bytes go to the engine, with zeros behind the short ones. How
-//! the sums are rounded is not documented: the model of the fused sums of `tcgen05` is used on every target.
+//! Rows of 32 bytes go to the engine, with zeros behind the short ones. How the sums are rounded is not documented: the
+//! model of the fused sums of `tcgen05` is used on every target.
 
 use super::form::Form;
+use super::fragment::Tile;
 use super::integer::slots;
+use super::mma_narrow::{self, Narrow};
+use super::mma_sparse::{self, Metadata};
 use super::types::Ty;
 use super::{Collective, Execute, Op, Slot, Src, mma_scaled};
 use crate::engine::descriptor::Format;
@@ -20,7 +22,7 @@ type Decoded = Result<Op, LoadError>;
 pub(super) const M: usize = 16;
 /// Columns of D.
 pub(super) const N: usize = 8;
-const ROW: usize = 32;
+pub(super) const ROW: usize = 32;
 
 /// Element types by name, with their size in bits.
 const ELEMENTS: [(&str, (Format, usize)); 8] = [
@@ -35,7 +37,7 @@ const ELEMENTS: [(&str, (Format, usize)); 8] = [
 ];
 
 #[derive(Clone, Copy, PartialEq)]
-enum Result32 {
+pub(super) enum Result32 {
     F32,
     F16,
     S32,
@@ -51,24 +53,28 @@ const RESULTS: [(&str, Result32); 3] = [
 pub(super) enum Arithmetic {
     Float(Format, Format, Output),
     Integer(Format, Format, bool),
+    Narrow(Narrow),
     Scaled(mma_scaled::Scaled),
 }
 
 /// The operands of one warp.
 pub(super) struct Multiply {
     arithmetic: Arithmetic,
+    tile: Tile,
+    /// Of a row of B.
+    row_bytes: usize,
     a: Vec<Src>,
     b: Vec<Src>,
     c: Vec<Src>,
     d: Vec<Slot>,
     /// Two elements of C and D in each register.
     halves: bool,
+    /// A is sparse.
+    sparse: Option<Metadata>,
 }
 
 pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
-    if f.take("sp") || f.take("sp::ordered_metadata") {
-        return Err(f.unsupported("sparse operands are not implemented"));
-    }
+    let sparse = mma_sparse::variant(f);
     for part in ["sync", "aligned", "row", "col"] {
         if !f.take(part) {
             return Err(f.unsupported(format!("only the `.{part}` forms are implemented")));
@@ -79,34 +85,58 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         return super::mma_double::decode(f, shape);
     }
     let (m, n, k) = shape;
-    if (m, n) != (M, N) {
-        return Err(f.unsupported("only the shapes m16n8 are implemented"));
+    if !matches!((m, n), (8 | M, N)) {
+        return Err(f.unsupported("only the shapes m16n8 and m8n8 are implemented"));
     }
     let scaling = mma_scaled::vector(f)?;
+    if scaling.is_some() && sparse.is_some() {
+        return Err(f.unsupported("sparse operands with scales are not implemented"));
+    }
     let saturate = f.take("satfinite");
     f.ignore(&["kind::f8f6f4"]);
     let d = f.require("a result type that is implemented", &RESULTS)?;
-    let (a, bits) = f.require("a type of A that is implemented", &ELEMENTS)?;
-    let (b, _) = f.require("a type of B that is implemented", &ELEMENTS)?;
+    let (arithmetic, bits) = match mma_narrow::elements(f)? {
+        Some(elements) => {
+            let narrow = Narrow { elements, saturate };
+            (Arithmetic::Narrow(narrow), elements.bits())
+        }
+        None => {
+            let (a, bits) = f.require("a type of A that is implemented", &ELEMENTS)?;
+            let (b, _) = f.require("a type of B that is implemented", &ELEMENTS)?;
+            let arithmetic = match scaling {
+                Some(vector) => Arithmetic::Scaled(mma_scaled::decode(f, vector, a, b)?),
+                None => plain(f, a, b, d, saturate)?,
+            };
+            (arithmetic, bits)
+        }
+    };
     if f.require("the type of C", &RESULTS)? != d {
         return Err(f.unsupported("C and D of different types are not implemented"));
     }
-    let arithmetic = match scaling {
-        Some(vector) => Arithmetic::Scaled(mma_scaled::decode(f, vector, a, b)?),
-        None => plain(f, a, b, d, saturate)?,
-    };
-    operands(f, k * bits / 8, arithmetic, d == Result32::F16)
+    let is_integer = matches!(arithmetic, Arithmetic::Integer(..) | Arithmetic::Narrow(_));
+    if m == 8 && !is_integer || is_integer != (d == Result32::S32) {
+        return Err(f.unsupported("these types and this shape together are not implemented"));
+    }
+    let tile = Tile { m, n };
+    operands(
+        f,
+        tile,
+        (k * bits / 8, bits),
+        arithmetic,
+        d == Result32::F16,
+        sparse,
+    )
 }
 
 /// `m16n8k32` to (16, 8, 32).
-fn shape(word: &str) -> Option<(usize, usize, usize)> {
+pub(super) fn shape(word: &str) -> Option<(usize, usize, usize)> {
     let (m, rest) = word.strip_prefix('m')?.split_once('n')?;
     let (n, k) = rest.split_once('k')?;
     Some((m.parse().ok()?, n.parse().ok()?, k.parse().ok()?))
 }
 
 /// The combinations without scales.
-fn plain(
+pub(super) fn plain(
     f: &Form<'_>,
     a: Format,
     b: Format,
@@ -127,26 +157,49 @@ fn plain(
     }
 }
 
-/// `d, a, b, c` in vectors.
-fn operands(f: &mut Form<'_>, row_bytes: usize, arithmetic: Arithmetic, halves: bool) -> Decoded {
-    if row_bytes != 16 && row_bytes != ROW {
+/// `d, a, b, c` in vectors, and the metadata of a sparse A.
+fn operands(
+    f: &mut Form<'_>,
+    tile: Tile,
+    (row_bytes, bits): (usize, usize),
+    arithmetic: Arithmetic,
+    halves: bool,
+    sparse: Option<bool>,
+) -> Decoded {
+    let stored = if sparse.is_some() {
+        row_bytes / 2
+    } else {
+        row_bytes
+    };
+    if stored != 16 && stored != ROW || tile.m == 8 && (stored != 16 || sparse.is_some()) {
         return Err(f.unsupported("this K is not implemented"));
     }
     let multiply = Multiply {
         arithmetic,
+        tile,
+        row_bytes,
         d: slots(&f.dsts(0)?),
         a: f.srcs(1, Ty::B32)?,
         b: f.srcs(2, Ty::B32)?,
         c: f.srcs(3, Ty::B32)?,
         halves,
+        sparse: match sparse {
+            Some(_) if tile.m != M => return Err(f.invalid("sparse A has 16 rows")),
+            Some(ordered) => Some(Metadata::decode(f, 4, ordered, bits, row_bytes)?),
+            None => None,
+        },
     };
-    let results = if halves { 2 } else { 4 };
+    let results = tile.registers_of_c(halves);
+    let needed = [
+        tile.registers_of_a(stored),
+        tile.registers_of_b(row_bytes),
+        results,
+    ];
     let counts = [&multiply.a, &multiply.b, &multiply.c].map(|v| v.len());
-    if counts != [row_bytes / 8, row_bytes / 16, results] || multiply.d.len() != results {
+    if counts != needed || multiply.d.len() != results {
         return Err(f.invalid(format!(
             "needs {results} registers of C and D, {} of A and {} of B",
-            row_bytes / 8,
-            row_bytes / 16
+            needed[0], needed[1]
         )));
     }
     Ok(Box::new(multiply))
@@ -154,33 +207,28 @@ fn operands(f: &mut Form<'_>, row_bytes: usize, arithmetic: Arithmetic, halves: 
 
 impl Execute for Multiply {
     fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
-        let (a, b) = (self.rows_of_a(step), self.rows_of_b(step));
-        let mut d = self.matrix(step);
-        match &self.arithmetic {
-            Arithmetic::Float(a_format, b_format, output) => fused::Product {
-                a: &a,
-                a_format: *a_format,
-                b: &b,
-                b_format: *b_format,
-                scales_a: &[Some(0); M],
-                scales_b: &[Some(0); N],
-                negate: false,
-                fraction: fused::FRACTION,
-                output: *output,
-                scale_c: 0,
+        let a = self.tile.rows_of_a(step, &self.a, ROW);
+        let mut d = self.tile.matrix(step, &self.c, self.halves);
+        match (&self.sparse, &self.arithmetic) {
+            (Some(metadata), arithmetic) => {
+                let width = self.row_bytes;
+                let b = self.tile.rows_of_b(step, &self.b, width, width);
+                let places = metadata.places(step)?;
+                let rows = a.chunks_exact(ROW).zip(d.chunks_exact_mut(N)).zip(&places);
+                for ((row, cells), places) in rows {
+                    let met = metadata.meet(places, &b, width, ROW);
+                    arithmetic.multiply(row, &met, cells, N);
+                }
             }
-            .multiply(&mut d, N, true),
-            Arithmetic::Integer(a_format, b_format, saturate) => integer::Product {
-                a: &a,
-                a_format: *a_format,
-                b: &b,
-                b_format: *b_format,
-                saturate: *saturate,
+            (None, arithmetic) => {
+                let b = self.tile.rows_of_b(step, &self.b, self.row_bytes, ROW);
+                match arithmetic {
+                    Arithmetic::Scaled(scaled) => scaled.multiply(step, &a, &b, &mut d)?,
+                    _ => arithmetic.multiply(&a, &b, &mut d, N),
+                }
             }
-            .multiply(&mut d, N, true),
-            Arithmetic::Scaled(scaled) => scaled.multiply(step, &a, &b, &mut d)?,
         }
-        self.scatter(step, &d);
+        self.tile.scatter(step, &self.d, &d, self.halves);
         step.state.counts.mmas += 1;
         Ok(Flow::Next)
     }
@@ -190,61 +238,33 @@ impl Execute for Multiply {
     }
 }
 
-impl Multiply {
-    /// Register r of lane t: row t/4 + 8 (r & 1), byte 16 (r >> 1) + 4 (t % 4).
-    fn rows_of_a(&self, step: &Step<'_>) -> Vec<u8> {
-        let mut rows = vec![0; M * ROW];
-        for (r, src) in self.a.iter().enumerate() {
-            put(&mut rows, step.get(*src), 8 * (r & 1), 16 * (r >> 1));
-        }
-        rows
-    }
-
-    /// Register r of lane t: column t/4, byte 16 r + 4 (t % 4).
-    fn rows_of_b(&self, step: &Step<'_>) -> Vec<u8> {
-        let mut rows = vec![0; N * ROW];
-        for (r, src) in self.b.iter().enumerate() {
-            put(&mut rows, step.get(*src), 0, 16 * r);
-        }
-        rows
-    }
-
-    /// Place in C and D of half h of register i of a lane.
-    fn cell(&self, lane: usize, i: usize, h: usize) -> usize {
-        let i = if self.halves { 2 * i + h } else { i };
-        (lane / 4 + 8 * (i >> 1)) * N + 2 * (lane % 4) + (i & 1)
-    }
-
-    fn matrix(&self, step: &Step<'_>) -> Vec<u32> {
-        let mut matrix = vec![0; M * N];
-        for (i, src) in self.c.iter().enumerate() {
-            for (lane, word) in step.get(*src).into_iter().enumerate() {
-                if self.halves {
-                    matrix[self.cell(lane, i, 0)] = word as u32 & 0xFFFF;
-                    matrix[self.cell(lane, i, 1)] = word as u32 >> 16;
-                } else {
-                    matrix[self.cell(lane, i, 0)] = word as u32;
-                }
+impl Arithmetic {
+    /// `d += a * b`, as many rows of 32 bytes as there are; scaled products need more than this.
+    pub(super) fn multiply(&self, a: &[u8], b: &[u8], d: &mut [u32], stride: usize) {
+        match self {
+            Arithmetic::Float(a_format, b_format, output) => fused::Product {
+                a,
+                a_format: *a_format,
+                b,
+                b_format: *b_format,
+                scales_a: &[Some(0); 32][..a.len() / ROW],
+                scales_b: &[Some(0); 32][..b.len() / ROW],
+                negate: false,
+                fraction: fused::FRACTION,
+                output: *output,
+                scale_c: 0,
             }
+            .multiply(d, stride, true),
+            Arithmetic::Integer(a_format, b_format, saturate) => integer::Product {
+                a,
+                a_format: *a_format,
+                b,
+                b_format: *b_format,
+                saturate: *saturate,
+            }
+            .multiply(d, stride, true),
+            Arithmetic::Narrow(narrow) => narrow.multiply(a, b, ROW, d, stride),
+            Arithmetic::Scaled(_) => {}
         }
-        matrix
-    }
-
-    fn scatter(&self, step: &mut Step<'_>, matrix: &[u32]) {
-        for (i, slot) in self.d.iter().enumerate() {
-            let word = |lane: usize| match self.halves {
-                true => matrix[self.cell(lane, i, 0)] | matrix[self.cell(lane, i, 1)] << 16,
-                false => matrix[self.cell(lane, i, 0)],
-            };
-            step.set(*slot, &std::array::from_fn(|lane| word(lane).into()));
-        }
-    }
-}
-
-/// Four bytes of each lane, into rows of 32.
-fn put(rows: &mut [u8], words: [u64; 32], first_row: usize, first_byte: usize) {
-    for (lane, word) in words.into_iter().enumerate() {
-        let at = (first_row + lane / 4) * ROW + first_byte + 4 * (lane % 4);
-        rows[at..at + 4].copy_from_slice(&(word as u32).to_le_bytes());
     }
 }

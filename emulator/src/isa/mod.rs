@@ -15,20 +15,25 @@ mod convert;
 mod copy;
 mod decode;
 mod fence;
+mod fixed_point;
 mod float;
 mod form;
+mod fragment;
 mod half_float;
 mod hints;
 mod integer;
 mod lanes;
 mod lop3;
 mod matrix;
+mod matrix_bytes;
 mod mbarrier;
 mod memory;
 mod minifloat;
 mod mma;
 mod mma_double;
+mod mma_narrow;
 mod mma_scaled;
+mod mma_sparse;
 mod movement;
 mod pack;
 mod packed;
@@ -40,11 +45,14 @@ mod stochastic;
 mod tcgen05;
 mod tensormap;
 mod types;
+mod video;
 mod warp;
 mod wgmma;
+mod wmma;
 
 pub(crate) use decode::{Code, Functions, STATIC_SHARED, decode_entry, extent};
 pub(crate) use form::Addr;
+pub(crate) use mma_sparse::Metadata;
 pub(crate) use reduction::Reduction;
 pub(crate) use special::{LaneMask, Special};
 pub(crate) use tcgen05::LoadReduction;
@@ -236,8 +244,12 @@ fn decode_instruction(f: &mut Form<'_>) -> Result<Op, LoadError> {
         "tensormap" => tensormap::decode(f),
         "ldmatrix" | "stmatrix" | "movmatrix" => matrix::decode(f),
         "mma" => mma::decode(f),
+        "wmma" => wmma::decode(f),
         "tcgen05" => tcgen05::decode(f),
         "wgmma" => wgmma::decode(f),
+        "vadd" | "vsub" | "vabsdiff" | "vmin" | "vmax" | "vshl" | "vshr" | "vmad" | "vset"
+        | "vadd2" | "vsub2" | "vavrg2" | "vabsdiff2" | "vmin2" | "vmax2" | "vset2" | "vadd4"
+        | "vsub4" | "vavrg4" | "vabsdiff4" | "vmin4" | "vmax4" | "vset4" => video::decode(f),
         "alloca" | "stacksave" | "stackrestore" => stack::decode(f),
         "clusterlaunchcontrol" => cancel::decode(f),
         _ => Err(f.unsupported("unknown instruction")),

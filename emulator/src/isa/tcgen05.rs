@@ -74,6 +74,8 @@ struct Copy {
     shape: CopyShape,
     addr: Addr,
     matrix: Src,
+    /// `.b8x16.b4x16_p64`
+    expands: bool,
 }
 
 impl Execute for Copy {
@@ -85,6 +87,7 @@ impl Execute for Copy {
                 shape: self.shape,
                 address: addresses[lane] as u32,
                 matrix: matrices[lane],
+                expands: self.expands,
             };
             step.issue(lane, work)?;
         }
@@ -114,14 +117,20 @@ fn copy(f: &mut Form<'_>) -> Decoded {
         (4, 3) => CopyShape::S32x128bWarpx4,
         _ => return Err(f.invalid("the shape and the multicast do not fit")),
     };
-    if f.take("b8x16") {
-        return Err(f.unsupported("where the narrow elements go is not documented"));
+    let wide = f.take("b8x16");
+    let expands = f.take("b4x16_p64");
+    if f.take("b6x16_p32") {
+        return Err(f.unsupported("which bits of a byte the six go to is told in different ways"));
+    }
+    if wide != expands {
+        return Err(f.invalid("`.b8x16` needs a source format, and the other way round"));
     }
     Ok(Box::new(Copy {
         group,
         shape,
         addr: f.addr(0)?,
         matrix: f.src(1, Ty::B64)?,
+        expands,
     }))
 }
 

@@ -5,9 +5,11 @@
 
 use super::form::Form;
 use super::integer::slots;
+use super::mma_sparse::Metadata;
 use super::types::Ty;
 use super::{Collective, Execute, Op, Slot, Src};
 use crate::engine::descriptor::{Accumulator, Format};
+use crate::engine::mma::format::element_bytes;
 use crate::engine::mma::wgmma::Wgmma;
 use crate::error::LoadError;
 use crate::machine::{FaultKind, Flow, Step};
@@ -21,13 +23,11 @@ pub(super) fn decode(f: &mut Form<'_>) -> Decoded {
         ("wait_group", Action::Wait(0)),
     ];
     let multiply = f.take("mma_async");
-    if f.take("sp") {
-        return Err(f.unsupported("sparse operands are not implemented"));
-    }
+    let sparse = f.take("sp");
     f.require("`.sync`", &[("sync", ())])?;
     f.require("`.aligned`", &[("aligned", ())])?;
     if multiply {
-        return mma(f);
+        return mma(f, sparse);
     }
     let mut action = f.require("an operation that is implemented", &actions)?;
     if let Action::Wait(keep) = &mut action {
@@ -79,6 +79,8 @@ struct Multiply {
     a: A,
     b: Src,
     accumulate: (Src, bool),
+    /// Of a sparse A (PTX ISA, 9.7.15.6).
+    metadata: Option<Metadata>,
 }
 
 impl Execute for Multiply {
@@ -97,7 +99,10 @@ impl Execute for Multiply {
             A::Shared(_) => Vec::new(),
             A::Registers(list) => list.clone(),
         };
-        step.warpgroup_multiply(operation, &self.d, descriptor, registers, b)?;
+        if let Some(metadata) = &self.metadata {
+            metadata.places(step)?;
+        }
+        step.warpgroup_multiply(operation, &self.d, descriptor, registers, b, self.metadata)?;
         Ok(Flow::Next)
     }
 
@@ -134,8 +139,14 @@ fn columns(word: &str) -> Option<usize> {
     word.strip_prefix("m64n")?.split_once('k')?.0.parse().ok()
 }
 
+/// The metadata and the selector in front of scale-d. Sparse rows have 64 bytes with what is not stored.
+fn metadata(f: &mut Form<'_>, format: Format) -> Result<Metadata, LoadError> {
+    let bits = 8 * element_bytes(format);
+    Metadata::decode(f, 3, false, bits, 64)
+}
+
 /// `wgmma.mma_async d, a, b, scale-d, imm-scale-a, imm-scale-b {, imm-trans-a}, imm-trans-b`.
-fn mma(f: &mut Form<'_>) -> Decoded {
+fn mma(f: &mut Form<'_>, sparse: bool) -> Decoded {
     let n = f
         .take_map(columns)
         .ok_or_else(|| f.unsupported("needs a shape m64nNkK"))?;
@@ -152,6 +163,7 @@ fn mma(f: &mut Form<'_>) -> Decoded {
         transpose_a: false,
         transpose_b: false,
         saturate,
+        sparse,
     };
     let from_registers = f.is_vector(1);
     let registers = slots(&f.dsts(0)?);
@@ -170,12 +182,14 @@ fn mma(f: &mut Form<'_>) -> Decoded {
     if matches!(&source, A::Registers(list) if list.len() != 4) {
         return Err(f.invalid("needs 4 registers of A"));
     }
-    let (b, accumulate) = (f.src(2, Ty::B64)?, f.pred(3)?);
-    let mut next = 4;
-    if f.count() > 4 {
-        operation.negate_a = f.immediate(4)? as i64 == -1;
-        operation.negate_b = f.immediate(5)? as i64 == -1;
-        next = 6;
+    let metadata = sparse.then(|| metadata(f, a)).transpose()?;
+    let mut next = if sparse { 5 } else { 3 };
+    let (b, accumulate) = (f.src(2, Ty::B64)?, f.pred(next)?);
+    next += 1;
+    if f.count() > next {
+        operation.negate_a = f.immediate(next)? as i64 == -1;
+        operation.negate_b = f.immediate(next + 1)? as i64 == -1;
+        next += 2;
     }
     if f.count() > next && !from_registers {
         operation.transpose_a = f.immediate(next)? != 0;
@@ -190,5 +204,6 @@ fn mma(f: &mut Form<'_>) -> Decoded {
         a: source,
         b,
         accumulate,
+        metadata,
     }))
 }

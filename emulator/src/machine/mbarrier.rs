@@ -12,6 +12,16 @@ pub(crate) struct SharedAddress {
     pub offset: u32,
 }
 
+impl SharedAddress {
+    /// So many bytes further on.
+    pub fn offset_by(self, bytes: u32) -> Self {
+        SharedAddress {
+            offset: self.offset + bytes,
+            ..self
+        }
+    }
+}
+
 impl std::fmt::Display for SharedAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "shared {:#x} of CTA rank {}", self.offset, self.rank)

@@ -58,9 +58,9 @@ impl Rule {
             Error::TensorMap(_) => Rule::TensorMap,
             Error::Tma(e) => match e {
                 TmaError::SharedAlignment(_) | TmaError::InnerBox(_) => Rule::Alignment,
-                TmaError::SharedBounds { .. } | TmaError::NegativeStoreCoordinate { .. } => {
-                    Rule::Bounds
-                }
+                TmaError::SharedBounds { .. }
+                | TmaError::NegativeStoreCoordinate { .. }
+                | TmaError::OutsideBoundingBox { .. } => Rule::Bounds,
                 _ => Rule::Operand,
             },
             Error::Descriptor(e) => match e {

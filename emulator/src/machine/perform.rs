@@ -9,12 +9,12 @@ use super::grid::Grid;
 use super::mbarrier::SharedAddress;
 use super::misuse::Rule;
 use super::schedule::Schedule;
-use super::work::{AsyncOp, BoxMode, Deposit, Work, barrier_of, targets};
+use super::work::{AsyncOp, BoxMode, Deposit, Work, barrier_of, box_copy, masked_runs, targets};
 use crate::check::{multiply, require};
 use crate::engine::descriptor::{CtaGroup, SharedMatrix};
 use crate::engine::mma::{self, Mma};
 use crate::engine::tensor_map::TensorMap;
-use crate::engine::tma::{BoxCopy, Direction};
+use crate::engine::tma::Direction;
 use crate::isa::Reduction;
 
 impl ClusterState {
@@ -120,13 +120,17 @@ impl ClusterState {
                 src,
                 bytes,
                 reduction,
+                mask,
             } => {
                 check_bulk(*dst, *bytes)?;
                 self.check_shared(*src, *bytes, 16)?;
-                self.check_defined(agent, *src, *bytes)?;
-                let data = self.shared_read(agent, *src, AccessKind::AsyncLoad, *bytes)?;
-                store(grid.global, *reduction, *dst, data)?;
-                self.counts.bytes_stored += u64::from(*bytes);
+                for (offset, len) in masked_runs(*bytes, *mask) {
+                    let from = src.offset_by(offset);
+                    self.check_defined(agent, from, len)?;
+                    let data = self.shared_read(agent, from, AccessKind::AsyncLoad, len)?;
+                    store(grid.global, *reduction, *dst + u64::from(offset), data)?;
+                    self.counts.bytes_stored += u64::from(len);
+                }
                 Ok(())
             }
             Work::Cancel { dst, barrier, mask } => {
@@ -179,16 +183,22 @@ impl ClusterState {
                 shape,
                 address,
                 matrix,
+                expands,
             } => {
                 let matrix =
                     SharedMatrix::decode_sm100(*matrix).map_err(|e| FaultKind::engine(e.into()))?;
                 for rank in self.group_ranks(agent, *group)? {
                     if self.check.on {
-                        self.check.initialised[rank].copy(*shape, *address, &matrix, agent.line);
+                        self.check.initialised[rank].copy(
+                            (*shape, *expands),
+                            *address,
+                            &matrix,
+                            agent.line,
+                        );
                     }
                     let cta = &mut self.ctas[rank];
                     cta.tensor
-                        .copy(*shape, *address, &cta.shared, &matrix)
+                        .copy(*shape, *address, &cta.shared, &matrix, *expands)
                         .map_err(FaultKind::engine)?;
                 }
                 Ok(())
@@ -280,7 +290,9 @@ impl ClusterState {
         self.check_shared_write(agent, to, copy.shared_bytes())?;
         let shared = &mut self.ctas[to.rank as usize].shared;
         copy.load(shared, |address, out| grid.global.read(address, out))?;
-        self.check.initialised[to.rank as usize].set(to.offset, copy.shared_bytes(), true);
+        for (from, len) in copy.image() {
+            self.check.initialised[to.rank as usize].set(to.offset + from, len, true);
+        }
         let bytes = copy.transaction_bytes();
         self.counts.bytes_loaded += u64::from(bytes);
         Ok(bytes)
@@ -349,21 +361,6 @@ fn store(
     memory.read(address, &mut combined)?;
     reduction.apply(&mut combined, bytes);
     memory.write(address, &combined)
-}
-
-pub(crate) fn box_copy(
-    map: &TensorMap,
-    coordinates: &[i32],
-    mode: BoxMode,
-    shared: u32,
-    window: u32,
-    direction: Direction,
-) -> Result<BoxCopy, FaultKind> {
-    match mode {
-        BoxMode::Tile => BoxCopy::tiled(map, coordinates, shared, window, direction),
-        BoxMode::FourRows => BoxCopy::four_rows(map, coordinates, shared, window, direction),
-    }
-    .map_err(|e| FaultKind::engine(e.into()))
 }
 
 fn check_alignment(space: &'static str, address: u64, needed: u32) -> Result<(), FaultKind> {

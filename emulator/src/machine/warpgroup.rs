@@ -12,7 +12,7 @@ use crate::check::warpgroup_footprint;
 use crate::engine::descriptor::SharedMatrix;
 use crate::engine::mma::wgmma::{AOperand, Wgmma};
 use crate::engine::tensor_memory::POISON;
-use crate::isa::{Operands, Slot, Src};
+use crate::isa::{Metadata, Operands, Slot, Src};
 
 /// Warps of a warpgroup.
 const WARPS: usize = warpgroup_log::WARPS as usize;
@@ -99,6 +99,7 @@ struct Pending {
     /// The registers of A, as they were when the operation was issued.
     a: Vec<[u64; 32]>,
     b: u64,
+    metadata: Option<Metadata>,
 }
 
 impl Step<'_> {
@@ -110,6 +111,7 @@ impl Step<'_> {
         descriptor: Option<u64>,
         a: Vec<Src>,
         b: u64,
+        metadata: Option<Metadata>,
     ) -> Result<(), FaultKind> {
         let group = self.warp.warpgroup.committed;
         let strict = self.state.check.strict;
@@ -125,13 +127,18 @@ impl Step<'_> {
         checked.map_err(|e| FaultKind::engine(e.into()))?;
         self.warpgroup_executes(Together::Multiply)?;
         if self.state.check.on {
-            self.check_fenced(d, &a, operation.accumulate)?;
+            let held: Vec<_> = a
+                .iter()
+                .copied()
+                .chain(metadata.map(|m| m.source()))
+                .collect();
+            self.check_fenced(d, &held, operation.accumulate)?;
             let agent = self.agent(self.mask.trailing_zeros() as usize & 31);
             let touches = warpgroup_footprint(&operation, descriptor, b, self.warp.rank);
             self.state
                 .check
                 .warpgroup(agent, self.mask, group, &touches)?;
-            let registers = a.iter().filter_map(|src| match src {
+            let registers = held.iter().filter_map(|src| match src {
                 Src::Reg(slot) => Some(*slot),
                 _ => None,
             });
@@ -151,6 +158,7 @@ impl Step<'_> {
             descriptor,
             a: a.iter().map(|src| self.get(*src)).collect(),
             b,
+            metadata,
         };
         if self.warp.warpgroup.pending.is_empty() && self.state.policy.at_once() {
             return self.multiply_now(&pending);
@@ -283,10 +291,19 @@ impl Step<'_> {
         let a = p
             .descriptor
             .map_or(AOperand::Registers(&registers), AOperand::Shared);
+        let places = p.metadata.map(|m| m.places(self)).transpose()?;
         let shared = &self.state.ctas[self.warp.rank as usize].shared;
-        p.operation
-            .execute(a, p.b, shared, &mut d)
-            .map_err(FaultKind::engine)?;
+        match p.metadata.zip(places) {
+            None => p.operation.execute(a, p.b, shared, &mut d),
+            Some((metadata, places)) => {
+                let length = p.operation.row_of_b();
+                let meet =
+                    |row: usize, b: &[u8]| metadata.meet(&places[row], b, length, length / 2);
+                p.operation
+                    .execute_sparse(a, p.b, shared, warp, meet, &mut d)
+            }
+        }
+        .map_err(FaultKind::engine)?;
         if warp == 0 {
             self.state.counts.mmas += 1;
         }

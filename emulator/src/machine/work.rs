@@ -10,6 +10,7 @@ use crate::engine::descriptor::{CtaGroup, SharedMatrix};
 use crate::engine::mma::{AOperand, Mma};
 use crate::engine::tensor_map::TensorMap;
 use crate::engine::tensor_memory::CopyShape;
+use crate::engine::tma::{BoxCopy, Direction};
 use crate::isa::Reduction;
 
 /// How a tensor copy walks its map.
@@ -18,6 +19,27 @@ pub(crate) enum BoxMode {
     Tile,
     /// `.tile::gather4` and `.tile::scatter4`.
     FourRows,
+    /// `.im2col`, with its offsets.
+    Im2col([u16; 3]),
+}
+
+/// The copy that a mode makes of a box.
+pub(crate) fn box_copy(
+    map: &TensorMap,
+    coordinates: &[i32],
+    mode: BoxMode,
+    shared: u32,
+    window: u32,
+    direction: Direction,
+) -> Result<BoxCopy, FaultKind> {
+    match mode {
+        BoxMode::Tile => BoxCopy::tiled(map, coordinates, shared, window, direction),
+        BoxMode::FourRows => BoxCopy::four_rows(map, coordinates, shared, window, direction),
+        BoxMode::Im2col(offsets) => {
+            BoxCopy::im2col(map, coordinates, offsets, shared, window, direction)
+        }
+    }
+    .map_err(|e| FaultKind::engine(e.into()))
 }
 
 /// An operation with its operands, as they were when it was issued.
@@ -61,6 +83,8 @@ pub(crate) enum Work {
         src: SharedAddress,
         bytes: u32,
         reduction: Option<Reduction>,
+        /// Which bytes of each 16 are copied.
+        mask: u16,
     },
     /// `st.async` and `red.async`.
     Deposit(Deposit),
@@ -85,6 +109,8 @@ pub(crate) enum Work {
         shape: CopyShape,
         address: u32,
         matrix: u64,
+        /// 4-bit elements become bytes.
+        expands: bool,
     },
     Commit {
         barrier: SharedAddress,
@@ -243,6 +269,22 @@ impl Work {
             _ => Vec::new(),
         }
     }
+}
+
+/// The runs of bytes that a mask for each 16 selects, as offset and length.
+pub(crate) fn masked_runs(bytes: u32, mask: u16) -> Vec<(u32, u32)> {
+    if mask == u16::MAX {
+        return vec![(0, bytes)];
+    }
+    let is_set = |at: u32| mask >> (at % 16) & 1 != 0;
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for at in (0..bytes).filter(|&at| is_set(at)) {
+        match runs.last_mut() {
+            Some((start, len)) if *start + *len == at => *len += 1,
+            _ => runs.push((at, 1)),
+        }
+    }
+    runs
 }
 
 /// The CTAs a copy or signal goes to: the same offset in every CTA of the mask, or just the one.

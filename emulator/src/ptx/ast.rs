@@ -105,6 +105,8 @@ pub(crate) enum Operand {
     Name(String),
     /// `!%p`.
     Not(String),
+    /// `-%r`, or `-%r.h0`: of `vmad` only.
+    Negative(String),
     /// `name+4` outside brackets.
     Offset(String, i64),
     Integer(u64),

@@ -131,6 +131,7 @@ fn tensor_map(encode: &Node<'_>) -> Result<TensorMap, RecipeError> {
         },
         // The promotion changes no result.
         l2_promotion: Default::default(),
+        im2col: None,
     };
     map.check()
         .map_err(|e| encode.error(format!("the driver would refuse this map: {e}")))?;

@@ -42,6 +42,11 @@ pub enum DescriptorError {
         m: usize,
         n: usize,
     },
+    /// Of the columns of B, by the mask descriptor of `.ws`.
+    ColumnShift {
+        shift: usize,
+        limit: usize,
+    },
     TransposePacked {
         a: Format,
         b: Format,
@@ -125,6 +130,10 @@ impl fmt::Display for DescriptorError {
             E::Shape { kind, group, m, n } => write!(
                 f,
                 "no M = {m}, N = {n} in kind {kind:?}, CTA group {group:?}"
+            ),
+            E::ColumnShift { shift, limit } => write!(
+                f,
+                "the columns of B are shifted by {shift}, where M and the instruction descriptor allow {limit}"
             ),
             E::TransposePacked { a, b } => write!(
                 f,

@@ -5,7 +5,6 @@ pub mod format;
 pub mod fused;
 pub mod integer;
 mod operands;
-pub(crate) use operands::a_lane;
 pub mod scalar;
 mod tcgen05;
 pub mod wgmma;
@@ -13,7 +12,7 @@ pub mod wgmma;
 use std::fmt;
 
 use super::Error;
-use super::descriptor::{CtaGroup, Format, Instruction, Kind, ScaleVector};
+use super::descriptor::{ColumnMask, CtaGroup, Format, Instruction, Kind, ScaleVector};
 use super::tensor_memory::TensorMemory;
 
 /// Where `tcgen05.mma` finds A.
@@ -59,6 +58,8 @@ pub struct Mma {
     pub disabled_lanes: [u32; 8],
     /// scale-input-d: D is multiplied by 2^-this first (kinds f16 and tf32, 0 to 15).
     pub scale_input_d: u32,
+    /// `.ws`: the zero-column mask descriptor, 0 if there is none.
+    pub stationary: Option<u64>,
 }
 
 /// The memories of one CTA that takes part.
@@ -73,12 +74,27 @@ pub struct Cta<'a> {
 impl Mma {
     /// The decoded instruction descriptor, checked.
     pub fn decode(&self) -> Result<Instruction, Error> {
+        if self.stationary.is_some() {
+            return Ok(Instruction::decode_stationary(self.instruction, self.kind)?);
+        }
         Ok(Instruction::decode(
             self.instruction,
             self.kind,
             self.group,
             self.scales.map(|s| s.vector),
         )?)
+    }
+
+    /// The row of B behind each column of D, counted over the CTAs that hold B; none where zeros take its place.
+    pub(crate) fn rows_of_b(&self, instruction: &Instruction) -> Result<Vec<Option<usize>>, Error> {
+        let columns = 0..instruction.n;
+        Ok(match self.stationary {
+            Some(bits) if bits != 0 => {
+                let mask = ColumnMask::decode(bits, instruction, self.instruction)?;
+                columns.map(|n| mask.source(n)).collect()
+            }
+            _ => columns.map(Some).collect(),
+        })
     }
 
     /// What makes this operation impossible here, if a look at its instruction descriptor tells.
@@ -88,9 +104,13 @@ impl Mma {
         group: CtaGroup,
         vector: Option<ScaleVector>,
         a_is_in_tensor_memory: bool,
+        stationary: bool,
     ) -> Option<&'static str> {
         // What no tensor core takes is a fault, where it is reached.
-        let instruction = Instruction::decode(instruction, kind, group, vector).ok()?;
+        let instruction = match stationary {
+            true => Instruction::decode_stationary(instruction, kind).ok()?,
+            false => Instruction::decode(instruction, kind, group, vector).ok()?,
+        };
         tcgen05::unsupported(&instruction, a_is_in_tensor_memory)
     }
 

@@ -2,8 +2,8 @@
 
 use super::super::Error;
 use super::super::descriptor::{Format, ScaleFormat, ScaleVector, SharedMatrix};
-use super::super::operand::{OperandError, fetch_k_major, fetch_mn_major};
-use super::super::tensor_memory::{ScaleSource, TensorMemory, split};
+use super::super::operand::{fetch_k_major, fetch_mn_major};
+use super::super::tensor_memory::{LANES, ScaleSource, TensorMemory, split};
 use super::MmaError;
 use super::format::element_bytes;
 use super::scalar;
@@ -22,40 +22,37 @@ pub(super) fn shared_rows(
 ) -> Result<(), Error> {
     match (transpose, element_bytes(format)) {
         (false, _) => fetch_k_major(shared, matrix, rows, ROW, out)?,
-        (true, 4) => {
-            return Err(
-                OperandError::Unsupported("an MN-major operand of 32-bit elements".into()).into(),
-            );
-        }
         (true, bytes) => fetch_mn_major(shared, matrix, rows, ROW / bytes, bytes, out)?,
     }
     Ok(())
 }
 
-/// The lane of a row of A in tensor memory, relative to the address.
-pub(crate) fn a_lane(rows: usize, row: usize) -> usize {
-    match rows {
-        64 => row / 16 * 32 + row % 16,
-        _ => row,
-    }
-}
-
-/// The rows of A in tensor memory, eight columns each. 128 rows are in lanes 0 to 127; 64 rows lie like those of D: 16 in
-/// each group of 32 lanes, the lower or the upper 16 as the address says. Compilers rely on the latter when they make D
-/// of one product the A of the next in place; the PTX ISA does not say it **[?]**.
+/// The rows of A in tensor memory, eight columns each: `count` lanes from the address on. With M = 64 the blocks of D
+/// use 16 of each 32, the lower or the upper ones as the address says. Compilers rely on that when they make D of one
+/// product the A of the next in place; the PTX ISA does not say it **[?]**.
 pub(super) fn tensor_rows(
     tensor: &TensorMemory,
     address: u32,
-    rows: usize,
+    count: usize,
 ) -> Result<Vec<u8>, Error> {
     let (lane, column) = split(address);
-    if lane != 0 && !(lane == 16 && rows == 64) {
+    if lane != 0 && !(lane == 16 && count <= LANES - 16) {
         return Err(MmaError::TensorALane(lane).into());
     }
-    let lane_of = |row: usize| lane as usize + a_lane(rows, row);
     tensor.check_columns(column, (ROW / 4) as u32)?;
-    let words = (0..rows).flat_map(|row| &tensor.row(lane_of(row), column)[..ROW / 4]);
+    let lanes = lane as usize..lane as usize + count;
+    let words = lanes.flat_map(|lane| &tensor.row(lane, column)[..ROW / 4]);
     Ok(words.flat_map(|word| word.to_le_bytes()).collect())
+}
+
+/// Where a byte holds 4 bits, they are in its middle in tensor memory (PTX ISA, 9.7.16.10.4.3), while rows have 16 of them
+/// at the start of each 16 bytes, as in shared memory.
+pub(super) fn pack_containers(rows: &mut [u8]) {
+    for unit in rows.chunks_exact_mut(16) {
+        for i in 0..8 {
+            unit[i] = unit[2 * i] >> 2 & 0xF | (unit[2 * i + 1] >> 2 & 0xF) << 4;
+        }
+    }
 }
 
 /// For every row the scales of its four groups of 16 (kinds mxf4 and mxf4nvf4).

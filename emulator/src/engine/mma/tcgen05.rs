@@ -8,7 +8,7 @@ use super::super::descriptor::{
 };
 use super::super::tensor_memory::{COLUMNS, ScaleSource, accumulator_blocks, split};
 use super::fused::Output;
-use super::operands::{ROW, group_scales, row_scales, shared_rows, tensor_rows};
+use super::operands::{ROW, group_scales, pack_containers, row_scales, shared_rows, tensor_rows};
 use super::{AOperand, Cta, Mma, MmaError, block_scaled, fused, integer};
 
 pub(super) fn execute(mma: &Mma, ctas: &mut [Cta<'_>]) -> Result<(), Error> {
@@ -84,47 +84,34 @@ pub(super) fn unsupported(
     instruction: &Instruction,
     a_is_in_tensor_memory: bool,
 ) -> Option<&'static str> {
-    let a_is_padded =
-        instruction.k == 32 && matches!(instruction.a, Format::E2m1 | Format::E2m3 | Format::E3m2);
-    let transposes = instruction.transpose_b || instruction.transpose_a && !a_is_in_tensor_memory;
-    match (instruction.group, instruction.m) {
-        (CtaGroup::Two, 128) if a_is_in_tensor_memory => {
-            Some("A in tensor memory with M = 128 on a CTA pair")
-        }
-        _ if a_is_in_tensor_memory && a_is_padded => {
-            Some("A of 4 or 6 bits per byte in tensor memory")
-        }
-        _ if transposes && instruction.kind == Kind::Tf32 => {
-            Some("an MN-major operand of 32-bit elements")
-        }
-        _ => None,
+    let six_bits = matches!(instruction.a, Format::E2m3 | Format::E3m2);
+    if a_is_in_tensor_memory && six_bits {
+        return Some("A of 6 bits per byte in tensor memory");
     }
+    None
 }
 
 fn check_accumulator(mma: &Mma, instruction: &Instruction, ctas: &[Cta<'_>]) -> Result<(), Error> {
     let (lane, column) = split(mma.d);
-    let upper_half = lane == 16 && mma.group == CtaGroup::One && instruction.m == 64;
-    if lane != 0 && !upper_half {
+    let half = !instruction.stationary && mma.group == CtaGroup::One && instruction.m == 64;
+    if lane != 0 && !(half && lane == 16) {
         return Err(MmaError::AccumulatorLane(lane).into());
     }
-    let is_split = mma.group == CtaGroup::Two && instruction.m == 128;
-    let columns = if is_split {
-        instruction.n / 2
-    } else {
-        instruction.n
-    };
+    let columns = accumulator_blocks(instruction)[0].width();
     for cta in ctas {
-        cta.tensor.check_columns(column, columns as u32)?;
+        cta.tensor.check_columns(column, columns)?;
     }
     Ok(())
 }
 
-/// All rows of B: each CTA of a pair holds half of them at the same shared address.
+/// A row of B for each column of D: each CTA of a pair holds half of them at the same shared address.
 fn gather_b(mma: &Mma, instruction: &Instruction, ctas: &[Cta<'_>]) -> Result<Vec<u8>, Error> {
     let matrix = SharedMatrix::decode_sm100(mma.b)?;
+    let sources = mma.rows_of_b(instruction)?;
+    let held = sources.iter().flatten().max().map_or(0, |last| last + 1);
     let mut b = Vec::with_capacity(instruction.n * ROW);
     for cta in ctas {
-        let rows = instruction.n / ctas.len();
+        let rows = held.max(instruction.n) / ctas.len();
         shared_rows(
             cta.shared,
             &matrix,
@@ -134,7 +121,11 @@ fn gather_b(mma: &Mma, instruction: &Instruction, ctas: &[Cta<'_>]) -> Result<Ve
             &mut b,
         )?;
     }
-    Ok(b)
+    if mma.stationary.is_none() {
+        return Ok(b);
+    }
+    let row = |source: Option<usize>| source.map_or(&[0; ROW][..], |n| &b[n * ROW..][..ROW]);
+    Ok(sources.into_iter().flat_map(row).copied().collect())
 }
 
 fn gather_half(mma: &Mma, instruction: &Instruction, cta: &Cta<'_>) -> Result<Half, Error> {
@@ -145,7 +136,14 @@ fn gather_half(mma: &Mma, instruction: &Instruction, cta: &Cta<'_>) -> Result<Ha
     };
     let mut a = Vec::new();
     match mma.a {
-        AOperand::Tensor(address) => a = tensor_rows(cta.tensor, address, rows)?,
+        AOperand::Tensor(address) => {
+            let blocks = accumulator_blocks(instruction);
+            let lanes = blocks.iter().map(|block| block.rows_of_a(true).end).max();
+            a = tensor_rows(cta.tensor, address, lanes.unwrap_or(0))?;
+            if instruction.k == 32 && instruction.a == Format::E2m1 {
+                pack_containers(&mut a);
+            }
+        }
         AOperand::Shared(descriptor) => {
             let matrix = SharedMatrix::decode_sm100(descriptor)?;
             shared_rows(
@@ -200,10 +198,11 @@ fn disabled_rows(mma: &Mma, cta: &Cta<'_>, index: usize) -> Vec<(usize, Vec<u32>
 fn multiply(mma: &Mma, instruction: &Instruction, half: &Half, b: &[u8], cta: &mut Cta<'_>) {
     let (lane, column) = split(mma.d);
     let a = signed_a(instruction, half);
-    for block in accumulator_blocks(mma.group, instruction.m, instruction.n) {
+    for block in accumulator_blocks(instruction) {
+        let held = block.rows_of_a(matches!(mma.a, AOperand::Tensor(_)));
         let (rows, columns) = (block.rows, block.columns);
         let (a, b) = (
-            &a[rows.start * ROW..rows.end * ROW],
+            &a[held.start * ROW..held.end * ROW],
             &b[columns.start * ROW..columns.end * ROW],
         );
         let d = cta.tensor.cells_from(lane as usize + block.lane, column);

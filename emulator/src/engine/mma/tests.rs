@@ -84,6 +84,7 @@ fn tensor(shared: &[u8]) -> TensorMemory {
                 256 + 4 * block as u32,
                 shared,
                 &matrix,
+                false,
             )
             .unwrap();
     }
@@ -104,6 +105,7 @@ fn step(group: CtaGroup, instruction: u32, k: usize) -> Mma {
             b: 2 << 30 | (272 + 4 * k as u32),
         }),
         accumulate: k > 0,
+        stationary: None,
         disabled_lanes: [0; 8],
         scale_input_d: 0,
     }
@@ -198,7 +200,13 @@ fn put_halved_scales(tensor: &mut TensorMemory, k: usize, column: u32) {
     }
     let matrix = SharedMatrix::decode_sm100(descriptor(UNSWIZZLED_SCALES, 0)).unwrap();
     tensor
-        .copy(CopyShape::S64x128bWarpx2_01_23, column, &shared, &matrix)
+        .copy(
+            CopyShape::S64x128bWarpx2_01_23,
+            column,
+            &shared,
+            &matrix,
+            false,
+        )
         .unwrap();
 }
 
@@ -333,6 +341,7 @@ fn a_bf16_tile() {
             accumulate: true,
             disabled_lanes: [0, 1 << 2, 0, 0, 0, 0, 0, 0],
             scale_input_d: 2,
+            stationary: None,
         };
         mma.execute(&mut [Cta {
             shared: &shared,

@@ -1,5 +1,7 @@
 //! `wgmma.mma_async` (sm_90a): 64 x N x 32 bytes with D in the registers of four warps (brief, 5.1).
 
+mod sparse;
+
 use super::super::Error;
 use super::super::descriptor::{Accumulator, Format, SharedMatrix};
 use super::fused::{self, Output};
@@ -34,6 +36,8 @@ pub struct Wgmma {
     pub transpose_b: bool,
     /// `.satfinite` (integer forms only).
     pub saturate: bool,
+    /// Of A the half of each row is stored that is not zero: rows of B have 64 bytes.
+    pub sparse: bool,
 }
 
 /// Where `wgmma.mma_async` finds A.
@@ -54,7 +58,12 @@ impl Wgmma {
         }
     }
 
-    /// Computes the whole operation. `d[(w * 32 + t) * d_registers + i]` is register i of lane t of warp w of the
+    /// Bytes of a row of B along K.
+    pub fn row_of_b(&self) -> usize {
+        if self.sparse { 2 * ROW } else { ROW }
+    }
+
+    /// Computes the whole operation, which is not sparse. `d[(w * 32 + t) * d_registers + i]` is register i of lane t of warp w of the
     /// warpgroup; its length is 128 times [`Wgmma::d_registers`].
     pub fn execute(
         &self,
@@ -158,7 +167,7 @@ impl Wgmma {
             a_format,
             b,
             b_format,
-            scales_a: &[Some(0); M],
+            scales_a: &[Some(0); M][..a.len() / ROW],
             scales_b: &[Some(0); 256][..self.n],
             negate: self.negate_a != self.negate_b,
             fraction: if is_fp8 {
@@ -283,6 +292,7 @@ mod tests {
             transpose_a: false,
             transpose_b: false,
             saturate: false,
+            sparse: false,
         }
     }
 

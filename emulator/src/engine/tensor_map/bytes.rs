@@ -5,7 +5,9 @@
 //! and bit 21 is set for tensors of 128 KiB or more. None of the three changes what a copy does.
 
 use super::ElementType::{B4x16, B4x16P64, B6x16P32, Tf32, Tf32Ftz};
-use super::{ElementType, Fill, Interleave, L2Promotion, PTX_ORDER, TensorMap, TensorMapError};
+use super::{
+    ElementType, Fill, Im2col, Interleave, L2Promotion, PTX_ORDER, TensorMap, TensorMapError,
+};
 use crate::engine::swizzle::Swizzle;
 
 /// The 128 bytes of a `CUtensorMap`.
@@ -71,6 +73,12 @@ impl TensorMap {
             );
             bytes[box_byte(i)] = self.box_dims[i].wrapping_sub(1) as u8;
         }
+        if let Some(im2col) = &self.im2col {
+            let [corners, pixels] = im2col.encode(self.rank);
+            put(&mut bytes, 8, word | 1);
+            put(&mut bytes, 0x38, corners);
+            put(&mut bytes, 0x3C, pixels);
+        }
         bytes
     }
 
@@ -104,6 +112,8 @@ impl TensorMap {
             } else {
                 Fill::Zero
             },
+            im2col: (word & 1 == 1)
+                .then(|| Im2col::decode(rank, [get(bytes, 0x38), get(bytes, 0x3C)])),
             l2_promotion: [
                 L2Promotion::None,
                 L2Promotion::B64,
@@ -114,7 +124,9 @@ impl TensorMap {
         for i in 0..rank {
             map.dims[i] = u64::from(get(bytes, 0x20 + 4 * i)) + 1;
             map.element_strides[i] = (get(bytes, 0x34) >> (3 * i) & 7) + 1;
-            map.box_dims[i] = u32::from(bytes[box_byte(i)]) + 1;
+            if i == 0 || map.im2col.is_none() {
+                map.box_dims[i] = u32::from(bytes[box_byte(i)]) + 1;
+            }
         }
         for i in 0..rank - 1 {
             let high = u64::from(get(bytes, 0x1C) >> (4 * i) & 15);

@@ -1,10 +1,12 @@
-//! Tensor maps: the arguments of `cuTensorMapEncodeTiled`, the driver's checks of them, and the 128 opaque bytes.
+//! Tensor maps: the arguments of `cuTensorMapEncodeTiled` and `cuTensorMapEncodeIm2col`, the driver's checks of them, and the 128 opaque bytes.
 
 mod bytes;
-
-use std::fmt;
+mod error;
+mod im2col;
 
 pub use bytes::{Bytes, Field, replace};
+pub use error::TensorMapError;
+pub use im2col::Im2col;
 
 use super::swizzle::Swizzle;
 
@@ -124,7 +126,7 @@ pub enum L2Promotion {
     B256,
 }
 
-/// A tiled tensor map. Dimension 0 is the innermost; entries from `rank` on are 1 (strides: 0).
+/// A tensor map, tiled or for im2col copies. Dimension 0 is the innermost; entries from `rank` on are 1 (strides: 0).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorMap {
     /// Global address of element 0.
@@ -149,12 +151,36 @@ pub struct TensorMap {
     pub fill: Fill,
     /// L2 promotion.
     pub l2_promotion: L2Promotion,
+    /// For im2col copies, as `cuTensorMapEncodeIm2col` makes it; the box then has channels only.
+    pub im2col: Option<Im2col>,
 }
 
 impl TensorMap {
     /// Bytes of one inner row of the box in shared memory, padding included.
     pub fn inner_box_bytes(&self) -> u32 {
         self.box_dims[0] * self.element.shared_bits() / 8
+    }
+
+    /// How many elements of a dimension a box takes, walking it in steps (CUDA driver API, cuTensorMapEncodeTiled).
+    pub fn taken(&self, dim: usize) -> u32 {
+        self.box_dims[dim].div_ceil(self.element_strides[dim].max(1))
+    }
+
+    /// Bytes from one inner row of a box to the next in shared memory. Under a swizzle they are its span apart, however
+    /// narrow the box is: so an H200 does it; it leaves what is between them as it was.
+    pub fn row_pitch(&self) -> u32 {
+        match self.swizzle {
+            Swizzle::None => self.inner_box_bytes(),
+            swizzle => swizzle.span(),
+        }
+    }
+
+    /// Inner rows of a box, or pixels of a column.
+    pub fn rows(&self) -> u32 {
+        if let Some(im2col) = &self.im2col {
+            return im2col.pixels;
+        }
+        (1..self.rank).map(|dim| self.taken(dim)).product()
     }
 
     /// The argument checks of `cuTensorMapEncodeTiled` (CUDA driver API, tensor map object management). The first
@@ -164,6 +190,9 @@ impl TensorMap {
         self.check_dims()?;
         self.check_strides()?;
         self.check_box()?;
+        if let Some(im2col) = &self.im2col {
+            im2col.check(self.rank, &self.dims)?;
+        }
         self.check_modes()
     }
 
@@ -271,137 +300,6 @@ impl TensorMap {
             return Err(TensorMapError::NanFill(self.element));
         }
         Ok(())
-    }
-}
-
-/// Why a tensor map is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum TensorMapError {
-    Unsupported(String),
-    ElementType(u32),
-    Interleave(u32),
-    SwizzleAtomicity(u32),
-    Ordinal {
-        ordinal: u32,
-        limit: u32,
-    },
-    Rank(u64),
-    InterleavedRank(usize),
-    AddressAlignment {
-        address: u64,
-        alignment: u64,
-    },
-    DimSize {
-        dim: usize,
-        size: u64,
-    },
-    InnerDimMultiple {
-        size: u64,
-        multiple: u64,
-    },
-    StrideAlignment {
-        dim: usize,
-        stride: u64,
-        alignment: u64,
-    },
-    StrideSize {
-        dim: usize,
-        stride: u64,
-    },
-    BoxSize {
-        dim: usize,
-        size: u32,
-    },
-    ElementStride {
-        dim: usize,
-        step: u32,
-    },
-    PaddedInnerBox(u32),
-    InnerBoxMultiple {
-        bytes: u32,
-    },
-    InnerBoxExceedsSwizzle {
-        bytes: u32,
-        swizzle: Swizzle,
-    },
-    InterleaveSwizzle(Swizzle),
-    InterleavePacked(ElementType),
-    NanFill(ElementType),
-}
-
-impl fmt::Display for TensorMapError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use TensorMapError as E;
-        match self {
-            E::Unsupported(what) => write!(f, "{what} is not implemented"),
-            E::ElementType(value) => write!(f, "element type {value} does not exist"),
-            E::Interleave(value) => write!(f, "interleave layout {value} does not exist"),
-            E::SwizzleAtomicity(value) => write!(f, "swizzle atomicity {value} does not exist"),
-            E::Ordinal { ordinal, limit } => write!(f, "ordinal {ordinal} is not below {limit}"),
-            E::Rank(rank) => write!(f, "rank {rank} is not 1 to 5"),
-            E::InterleavedRank(rank) => {
-                write!(f, "an interleaved map needs rank 3 or more, not {rank}")
-            }
-            E::AddressAlignment { address, alignment } => {
-                write!(
-                    f,
-                    "global address {address:#x} is not a multiple of {alignment}"
-                )
-            }
-            E::DimSize { dim, size } => {
-                write!(f, "size {size} of dimension {dim} is not 1 to 2^32")
-            }
-            E::InnerDimMultiple { size, multiple } => {
-                write!(
-                    f,
-                    "size {size} of dimension 0 is not a multiple of {multiple}, which its element type needs"
-                )
-            }
-            E::StrideAlignment {
-                dim,
-                stride,
-                alignment,
-            } => {
-                write!(
-                    f,
-                    "stride {stride} of dimension {dim} is not a multiple of {alignment} bytes"
-                )
-            }
-            E::StrideSize { dim, stride } => write!(
-                f,
-                "stride {stride} of dimension {dim} is not below 2^40 bytes"
-            ),
-            E::BoxSize { dim, size } => {
-                write!(f, "box size {size} of dimension {dim} is not 1 to 256")
-            }
-            E::ElementStride { dim, step } => {
-                write!(f, "element stride {step} of dimension {dim} is not 1 to 8")
-            }
-            E::PaddedInnerBox(size) => write!(
-                f,
-                "a padded element type needs box size 128 in dimension 0, not {size}"
-            ),
-            E::InnerBoxMultiple { bytes } => {
-                write!(f, "inner box of {bytes} bytes is not a multiple of 16")
-            }
-            E::InnerBoxExceedsSwizzle { bytes, swizzle } => {
-                write!(
-                    f,
-                    "inner box of {bytes} bytes exceeds the {}-byte span of its swizzle",
-                    swizzle.span()
-                )
-            }
-            E::InterleaveSwizzle(swizzle) => write!(
-                f,
-                "32-byte interleave needs the 32-byte swizzle, not {swizzle:?}"
-            ),
-            E::InterleavePacked(element) => write!(f, "{element:?} elements cannot be interleaved"),
-            E::NanFill(element) => write!(
-                f,
-                "NaN fill needs a floating-point element type, not {element:?}"
-            ),
-        }
     }
 }
 

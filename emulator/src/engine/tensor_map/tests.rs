@@ -13,6 +13,7 @@ fn plain() -> TensorMap {
         swizzle: Swizzle::B128,
         fill: Fill::Zero,
         l2_promotion: L2Promotion::B128,
+        im2col: None,
     }
 }
 

@@ -51,15 +51,25 @@ impl CopyShape {
     }
 }
 
+/// Sixteen 4-bit elements and eight bytes of padding become a byte each, the element in its middle: where `tcgen05.mma`
+/// looks for it (PTX ISA, 9.7.16.9.1.1; the bits as NVIDIA's CuTe DSL has them in its example of this copy).
+fn expand(unit: &mut [u8]) {
+    for i in (0..8).rev() {
+        let byte = unit[i];
+        (unit[2 * i], unit[2 * i + 1]) = ((byte & 0xF) << 2, (byte >> 4) << 2);
+    }
+}
+
 impl TensorMemory {
-    /// `tcgen05.cp` from one CTA's shared memory. With `.cta_group::2` call it once per CTA of the pair. Decompression is
-    /// unsupported: where it puts the bits inside a byte is not documented.
+    /// `tcgen05.cp` from one CTA's shared memory. With `.cta_group::2` call it once per CTA of the pair. `expands` is
+    /// `.b8x16.b4x16_p64`.
     pub fn copy(
         &mut self,
         shape: CopyShape,
         address: u32,
         shared: &[u8],
         matrix: &SharedMatrix,
+        expands: bool,
     ) -> Result<(), Error> {
         let (lane, column) = split(address);
         if lane + shape.extent() > LANES as u32 {
@@ -73,6 +83,9 @@ impl TensorMemory {
         self.check_columns(column, row_bytes as u32 / 4)?;
         let mut bytes = Vec::new();
         fetch_k_major(shared, matrix, rows, row_bytes, &mut bytes)?;
+        if expands {
+            bytes.chunks_exact_mut(16).for_each(expand);
+        }
         for (row, data) in bytes.chunks_exact(row_bytes).enumerate() {
             for target in shape.lanes(row) {
                 self.write_words(lane as usize + target, column, data);

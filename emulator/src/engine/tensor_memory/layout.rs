@@ -37,28 +37,47 @@ pub struct AccumulatorBlock {
 }
 
 /// The same layout as [`accumulator_cell`], in pieces; it does not depend on the CTA.
-pub fn accumulator_blocks(
-    group: CtaGroup,
-    m_total: usize,
-    n_total: usize,
-) -> Vec<AccumulatorBlock> {
+pub fn accumulator_blocks(instruction: &Instruction) -> Vec<AccumulatorBlock> {
+    let n = instruction.n;
     let whole = |rows: Range<usize>, lane| AccumulatorBlock {
         rows,
-        columns: 0..n_total,
+        columns: 0..n,
         lane,
     };
-    match (group, m_total) {
-        (CtaGroup::One, 64) => (0..4)
+    // The same rows several times, side by side in the lanes, with a part of the columns each.
+    let folded = |rows: usize| {
+        let parts = LANES / rows;
+        let part = |i| AccumulatorBlock {
+            rows: 0..rows,
+            columns: i * n / parts..(i + 1) * n / parts,
+            lane: rows * i,
+        };
+        (0..parts).map(part).collect()
+    };
+    match (instruction.group, instruction.m, instruction.stationary) {
+        // Layouts G, E and B of the PTX ISA, 9.7.16.10.5.
+        (CtaGroup::One, 32, _) => folded(32),
+        (CtaGroup::One, 64, true) | (CtaGroup::Two, 128, _) => folded(64),
+        (CtaGroup::One, 64, false) => (0..4)
             .map(|i| whole(16 * i..16 * (i + 1), 32 * i))
             .collect(),
-        (CtaGroup::Two, 128) => (0..2)
-            .map(|i| AccumulatorBlock {
-                rows: 0..64,
-                columns: i * n_total / 2..(i + 1) * n_total / 2,
-                lane: 64 * i,
-            })
-            .collect(),
         _ => vec![whole(0..128, 0)],
+    }
+}
+
+impl AccumulatorBlock {
+    /// Which rows of A it is made of: those of the matrix, or if A is in tensor memory what lies in the block's own
+    /// lanes, counted from the address of A. So a folded D has a copy of A for each of its parts.
+    pub fn rows_of_a(&self, in_tensor_memory: bool) -> Range<usize> {
+        match in_tensor_memory {
+            true => self.lane..self.lane + self.rows.len(),
+            false => self.rows.clone(),
+        }
+    }
+
+    /// Columns of tensor memory.
+    pub fn width(&self) -> u32 {
+        self.columns.len() as u32
     }
 }
 

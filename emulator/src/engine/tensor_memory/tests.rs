@@ -215,7 +215,9 @@ fn copied(shape: CopyShape, rows: usize, row_bytes: usize, address: u32) -> Tens
         swizzle: Swizzle::None,
     };
     let mut memory = allocated(64);
-    memory.copy(shape, address, &shared, &matrix).unwrap();
+    memory
+        .copy(shape, address, &shared, &matrix, false)
+        .unwrap();
     memory
 }
 

@@ -113,6 +113,7 @@ struct BulkStore {
     src: Addr,
     bytes: Src,
     reduction: Option<Reduction>,
+    mask: Src,
 }
 
 impl Execute for BulkStore {
@@ -122,6 +123,7 @@ impl Execute for BulkStore {
             step.addresses(self.src),
             step.get(self.bytes),
         );
+        let mask = step.get(self.mask);
         for lane in step.lanes() {
             let from = step.shared_address(lane, Space::Shared, src[lane])?;
             step.issue(
@@ -131,6 +133,7 @@ impl Execute for BulkStore {
                     src: from,
                     bytes: bytes[lane] as u32,
                     reduction: self.reduction,
+                    mask: mask[lane] as u16,
                 },
             )?;
         }
@@ -145,6 +148,7 @@ impl Execute for BulkStore {
 pub(super) fn bulk_store(f: &mut Form<'_>, from: Place, reduces: bool) -> Decoded {
     f.require("`.bulk_group`", &[("bulk_group", ())])?;
     let policy = f.take("L2::cache_hint");
+    let masked = f.take("cp_mask");
     if from != Place::Cta {
         return Err(f.invalid("the source must be .shared::cta"));
     }
@@ -153,10 +157,15 @@ pub(super) fn bulk_store(f: &mut Form<'_>, from: Place, reduces: bool) -> Decode
     if policy {
         f.src(3, Ty::B64)?;
     }
+    let mask = match masked {
+        true => f.src(3 + usize::from(policy), Ty::B16)?,
+        false => Src::Imm(u16::MAX.into()),
+    };
     Ok(Box::new(BulkStore {
         dst,
         src,
         bytes,
         reduction,
+        mask,
     }))
 }

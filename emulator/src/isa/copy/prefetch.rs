@@ -2,6 +2,7 @@
 //! exist as if it were copied.
 
 use super::Decoded;
+use super::tensor::with_offsets;
 use crate::engine::tma::Direction;
 use crate::error::LoadError;
 use crate::isa::form::{Addr, Form};
@@ -20,6 +21,8 @@ struct Tile {
     map: Addr,
     coordinates: Vec<Src>,
     mode: BoxMode,
+    /// Of an im2col copy.
+    offsets: Vec<Src>,
 }
 
 /// `.L2.global [address], bytes`.
@@ -37,18 +40,28 @@ pub(super) fn stretch(f: &mut Form<'_>) -> Decoded {
 pub(super) fn tile(
     f: &mut Form<'_>,
     mode: BoxMode,
+    offsets: usize,
     operand: impl FnOnce(&mut Form<'_>) -> Result<(Addr, Vec<Src>), LoadError>,
 ) -> Decoded {
     f.ignore(&["L2", "global"]);
     let policy = f.take("L2::cache_hint");
     let (map, coordinates) = operand(f)?;
+    let given = if offsets > 0 {
+        f.srcs(1, Ty::B16)?
+    } else {
+        Vec::new()
+    };
+    if given.len() != offsets {
+        return Err(f.invalid(format!("needs {offsets} offsets")));
+    }
     if policy {
-        f.src(1, Ty::B64)?;
+        f.src(1 + usize::from(offsets > 0), Ty::B64)?;
     }
     Ok(Box::new(Tile {
         map,
         coordinates,
         mode,
+        offsets: given,
     }))
 }
 
@@ -79,11 +92,13 @@ impl Execute for Tile {
     fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
         let maps = step.addresses(self.map);
         let coordinates: Vec<_> = self.coordinates.iter().map(|s| step.get(*s)).collect();
+        let offsets: Vec<_> = self.offsets.iter().map(|s| step.get(*s)).collect();
         for lane in step.lanes() {
             let map = step.tensor_map(lane, maps[lane])?;
             let of_lane: Vec<i32> = coordinates.iter().map(|c| c[lane] as i32).collect();
             // Nothing reaches shared memory: any place in a window that is large enough will do.
-            let copy = box_copy(&map, &of_lane, self.mode, 0, u32::MAX, Direction::Load)?;
+            let mode = with_offsets(self.mode, &offsets, lane);
+            let copy = box_copy(&map, &of_lane, mode, 0, u32::MAX, Direction::Load)?;
             for piece in copy.pieces() {
                 if let Some(address) = piece.global {
                     exists(step, address, piece.len)?;

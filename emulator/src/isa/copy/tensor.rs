@@ -14,6 +14,8 @@ struct TensorLoad {
     map: Addr,
     coordinates: Vec<Src>,
     mode: BoxMode,
+    /// Of an im2col copy.
+    offsets: Vec<Src>,
     barrier: Addr,
     mask: Option<Src>,
     pair: bool,
@@ -36,6 +38,17 @@ fn of_lane(coordinates: &[[u64; 32]], lane: usize) -> [i32; 5] {
     std::array::from_fn(|i| coordinates.get(i).map_or(0, |c| c[lane] as i32))
 }
 
+/// An im2col copy with the offsets of a lane.
+pub(super) fn with_offsets(mode: BoxMode, offsets: &[[u64; 32]], lane: usize) -> BoxMode {
+    match mode {
+        BoxMode::Im2col(_) => {
+            let [w, h, d, ..] = of_lane(offsets, lane);
+            BoxMode::Im2col([w as u16, h as u16, d as u16])
+        }
+        other => other,
+    }
+}
+
 impl Execute for TensorLoad {
     fn execute(&self, step: &mut Step<'_>) -> Result<Flow, FaultKind> {
         let (dst, map, barrier) = (
@@ -45,6 +58,7 @@ impl Execute for TensorLoad {
         );
         let coordinates = coordinates_of(step, &self.coordinates);
         let mask = self.mask.map(|m| step.get(m));
+        let offsets = coordinates_of(step, &self.offsets);
         for lane in step.lanes() {
             let to = step.shared_address(lane, self.to, dst[lane])?;
             // With .cta_group::2 the barrier may lie in the peer CTA, whatever the destination says (brief, 3.1).
@@ -58,7 +72,7 @@ impl Execute for TensorLoad {
                 map: step.tensor_map(lane, map[lane])?,
                 coordinates: of_lane(&coordinates, lane),
                 count: self.coordinates.len(),
-                mode: self.mode,
+                mode: with_offsets(self.mode, &offsets, lane),
                 dst: to,
                 barrier,
                 mask: mask.map(|m| m[lane] as u16),
@@ -117,12 +131,19 @@ pub(super) fn tensor(f: &mut Form<'_>, prefetches: bool, reduces: bool) -> Decod
         ("tile", BoxMode::Tile),
         ("tile::gather4", BoxMode::FourRows),
         ("tile::scatter4", BoxMode::FourRows),
+        ("im2col", BoxMode::Im2col([0; 3])),
+        ("im2col_no_offs", BoxMode::Im2col([0; 3])),
     ];
     // A reduction names its operation in front of the mode.
     let mode = f.choose(&modes).unwrap_or(BoxMode::Tile);
     let count = if mode == BoxMode::FourRows { 5 } else { rank };
+    let unrolls = matches!(mode, BoxMode::Im2col(_));
+    if unrolls && rank < 3 {
+        return Err(f.invalid("im2col needs three dimensions or more"));
+    }
     if prefetches {
-        return prefetch::tile(f, mode, |f| map_operand(f, 0, count));
+        let offsets = if unrolls { rank - 2 } else { 0 };
+        return prefetch::tile(f, mode, offsets, |f| map_operand(f, 0, count));
     }
     let to = f.require("a destination space", &PLACES)?;
     f.require("a source space", &PLACES)?;
@@ -144,13 +165,22 @@ pub(super) fn tensor(f: &mut Form<'_>, prefetches: bool, reduces: bool) -> Decod
     let dst = f.addr(0)?;
     let (map, coordinates) = map_operand(f, 1, count)?;
     let barrier = f.addr(2)?;
+    let offsets = if unrolls {
+        f.srcs(3, Ty::B16)?
+    } else {
+        Vec::new()
+    };
+    if unrolls && offsets.len() != rank - 2 {
+        return Err(f.invalid(format!("needs {} offsets", rank - 2)));
+    }
+    let next = 3 + usize::from(unrolls);
     let mask = if multicast {
-        Some(f.src(3, Ty::B16)?)
+        Some(f.src(next, Ty::B16)?)
     } else {
         None
     };
     if policy {
-        f.src(3 + usize::from(multicast), Ty::B64)?;
+        f.src(next + usize::from(multicast), Ty::B64)?;
     }
     Ok(Box::new(TensorLoad {
         dst,
@@ -158,6 +188,7 @@ pub(super) fn tensor(f: &mut Form<'_>, prefetches: bool, reduces: bool) -> Decod
         map,
         coordinates,
         mode,
+        offsets,
         barrier,
         mask,
         pair,

@@ -25,6 +25,8 @@ struct Multiply {
     disabled: Vec<Src>,
     accumulate: (Src, bool),
     scale_input_d: u32,
+    /// `.ws`, with the zero-column mask descriptor.
+    stationary: Option<Src>,
 }
 
 impl Execute for Multiply {
@@ -40,7 +42,14 @@ impl Execute for Multiply {
         let instruction = constant(self.instruction)? as u32;
         let vector = self.scales.map(|(vector, ..)| vector);
         let in_tensor_memory = matches!(self.a, A::Tensor(_));
-        Mma::unsupported(instruction, self.kind, self.group, vector, in_tensor_memory)
+        Mma::unsupported(
+            instruction,
+            self.kind,
+            self.group,
+            vector,
+            in_tensor_memory,
+            self.stationary.is_some(),
+        )
     }
 }
 
@@ -69,6 +78,7 @@ impl Multiply {
             accumulate: (step.get(self.accumulate.0)[lane] & 1 != 0) != self.accumulate.1,
             disabled_lanes,
             scale_input_d: self.scale_input_d,
+            stationary: self.stationary.map(|mask| step.get(mask)[lane]),
         }
     }
 }
@@ -103,9 +113,24 @@ fn scale_vector(f: &mut Form<'_>, kind: Kind) -> Result<ScaleVector, LoadError> 
     }
 }
 
+/// `.collector::bN::op`: what to keep of B, for other MMAs to read again (PTX ISA, 9.7.16.10.9.3).
+fn collector_of_b(word: &str) -> Option<()> {
+    let (buffer, operation) = word.strip_prefix("collector::b")?.split_once("::")?;
+    let known = matches!(buffer, "0" | "1" | "2" | "3")
+        && matches!(operation, "fill" | "use" | "lastuse" | "discard");
+    known.then_some(())
+}
+
 pub(super) fn mma(f: &mut Form<'_>) -> Decoded {
+    if f.take("sp") {
+        return Err(f.unsupported("sparse operands are not implemented"));
+    }
+    let stationary = f.take("ws");
     let group = group(f)?;
     let kind = f.require("a kind", &KINDS)?;
+    if stationary && (group == CtaGroup::Two || kind.is_block_scaled()) {
+        return Err(f.invalid("`.ws` needs one CTA and has no block scales"));
+    }
     let scaled = f.take("block_scale");
     if scaled != matches!(kind, Kind::Mxf8f6f4 | Kind::Mxf4 | Kind::Mxf4nvf4) {
         return Err(f.invalid("`.block_scale` belongs to the mx kinds, and they need it"));
@@ -122,6 +147,9 @@ pub(super) fn mma(f: &mut Form<'_>) -> Decoded {
         "collector::a::lastuse",
         "collector::a::discard",
     ]);
+    if stationary {
+        f.take_map(collector_of_b);
+    }
     let d = f.addr(0)?;
     let a = if f.is_address(1) {
         A::Tensor(f.addr(1)?)
@@ -137,14 +165,19 @@ pub(super) fn mma(f: &mut Form<'_>) -> Decoded {
         }
         None => None,
     };
-    let disabled = if f.is_vector(next) {
+    let disabled = if f.is_vector(next) && !stationary {
         next += 1;
         f.srcs(next - 1, Ty::B32)?
     } else {
         Vec::new()
     };
     let accumulate = f.pred(next)?;
-    let scale_input_d = if f.count() > next + 1 {
+    let stationary = match (stationary, f.count() > next + 1) {
+        (false, _) => None,
+        (true, false) => Some(Src::Imm(0)),
+        (true, true) => Some(f.src(next + 1, Ty::B64)?),
+    };
+    let scale_input_d = if stationary.is_none() && f.count() > next + 1 {
         f.immediate(next + 1)? as u32
     } else {
         0
@@ -160,5 +193,6 @@ pub(super) fn mma(f: &mut Form<'_>) -> Decoded {
         disabled,
         accumulate,
         scale_input_d,
+        stationary,
     }))
 }

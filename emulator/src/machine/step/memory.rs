@@ -73,7 +73,8 @@ impl Step<'_> {
         self.write_bytes(lane, space, address, kind, bytes)
     }
 
-    fn check_aligned(
+    /// An address must be a multiple of `len`.
+    pub fn check_aligned(
         &mut self,
         lane: usize,
         space: Space,

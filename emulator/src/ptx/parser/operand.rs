@@ -54,6 +54,9 @@ impl Parser {
 
     fn constant(&mut self) -> Result<Operand> {
         let negative = self.accept('-');
+        if let (true, Token::Word(_)) = (negative, self.peek()) {
+            return self.dotted_name().map(Operand::Negative);
+        }
         let complement = !negative && self.accept('~');
         self.accept('+');
         Ok(match self.peek().clone() {
@@ -79,18 +82,23 @@ impl Parser {
 
     /// A name with its `.x` and its `+offset`.
     fn name(&mut self) -> Result<Operand> {
-        let mut name = self.word("a name")?;
+        let name = self.dotted_name()?;
         if name == "_" {
             return Ok(Operand::Sink);
-        }
-        while let Token::Dot(part) = self.peek().clone() {
-            self.advance();
-            name = format!("{name}.{part}");
         }
         match self.offset()? {
             0 => Ok(Operand::Name(name)),
             offset => Ok(Operand::Offset(name, offset)),
         }
+    }
+
+    fn dotted_name(&mut self) -> Result<String> {
+        let mut name = self.word("a name")?;
+        while let Token::Dot(part) = self.peek().clone() {
+            self.advance();
+            name = format!("{name}.{part}");
+        }
+        Ok(name)
     }
 
     /// `+4`, `-4`, `+-4`, any number of them.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ptx_emulator::engine::swizzle::Swizzle;
-use ptx_emulator::engine::tensor_map::ElementType;
+use ptx_emulator::engine::tensor_map::{ElementType, Im2col};
 use ptx_emulator::{
     Checks, Device, DeviceConfig, Fault, Launch, Module, Schedule, Stop, TensorMap,
 };
@@ -239,7 +239,22 @@ fn tensor_map(map: &Map, address: u64) -> TensorMap {
         swizzle,
         fill: Default::default(),
         l2_promotion: Default::default(),
+        im2col: map.fields.contains_key("pixels").then(|| im2col(map)),
     };
     made.check().unwrap_or_else(|e| panic!("{}: {e}", map.name));
     made
+}
+
+fn im2col(map: &Map) -> Im2col {
+    let corner = |key: &str| -> [i32; 3] {
+        let mut given = map.fields[key]
+            .split(',')
+            .map(|n| n.parse().expect("a number"));
+        std::array::from_fn(|_| given.next().unwrap_or(0))
+    };
+    Im2col {
+        lower: corner("lower"),
+        upper: corner("upper"),
+        pixels: number(&map.fields["pixels"]).expect("a number") as u32,
+    }
 }
