@@ -25,6 +25,7 @@ mod report;
 mod shadow;
 mod stores;
 mod stream;
+mod warpgroups;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
