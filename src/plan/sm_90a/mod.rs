@@ -80,10 +80,6 @@ use shared_memory::SharedMap;
 
 /// K elements of a stage: what one lane in four reads of a row is one 16-byte unit.
 pub const K_BLOCK: u32 = 128;
-/// Widths with code of their own. With four wide ones ptxas (13.0, 13.5) finds "insufficient register resources" for the
-/// function and waits for every single MMA, though each path alone has enough.
-pub const MOST_WIDTHS: usize = 3;
-
 /// The free choices of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choices {
@@ -113,8 +109,8 @@ pub fn plan(set: &Set, target: Target, choices: Choices) -> Result<Plan, Illegal
     legality::check_sizes(set)?;
     let widths = Widths::UpTo(choices.max_width);
     let (tilings, token_tiles) = tiling::tile(set, K_BLOCK, &widths, &target, WEIGHT_ROWS);
-    let widths = widths::few(&tilings, &token_tiles, MOST_WIDTHS);
-    let roles = Roles::of(widths.last().copied().unwrap_or(8));
+    let roles = Roles::of(tilings.iter().map(|t| t.width).max().unwrap_or(8));
+    let widths = widths::few(&tilings, &token_tiles, roles.widths);
     let cost = |tile: &schedule::Tile| {
         let token_tile = &token_tiles[tile.token_tile];
         let width = widths::of_code(&widths, token_tile.width);

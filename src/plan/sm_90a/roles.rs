@@ -10,6 +10,10 @@ pub const TEAM_WARPS: u32 = 8;
 const WIDEST_OF_TWO: u32 = 56;
 /// Widest tile whose tokens are dequantised eight at a time; at 32 the stores cost more than is gained.
 const WIDEST_OF_EIGHTS: u32 = 24;
+/// Widest tile beside which two other widths may have code, with one team and with two. Beyond, ptxas 13.0 finds
+/// "insufficient register resources" (C7512) for the function and waits for every single MMA, though each path alone has
+/// enough; so will the drivers of its time. 13.5 takes all that this would allow for, but four wide ones.
+const WIDEST_OF_THREE: [u32; 2] = [184, 24];
 
 /// Registers a thread, by role. What all roles get together is there when the CTA starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,15 +41,17 @@ pub struct Roles {
     pub threads: u32,
     /// Registers a thread.
     pub registers: Registers,
+    /// Most widths of tiles that get code of their own.
+    pub widths: usize,
 }
 
 impl Roles {
     /// The roles for tiles of up to so many tokens.
     pub fn of(widest: u32) -> Self {
-        let (teams, token_warps, multiply, token) = if widest <= WIDEST_OF_TWO {
-            (2, 3, 104, 64)
+        let (teams, token_warps, multiply, token, widest_of_three) = if widest <= WIDEST_OF_TWO {
+            (2, 3, 104, 64, WIDEST_OF_THREE[1])
         } else {
-            (1, 7, 184, 72)
+            (1, 7, 184, 72, WIDEST_OF_THREE[0])
         };
         let token_warp = teams * TEAM_WARPS;
         let load_warp = token_warp + token_warps;
@@ -57,6 +63,7 @@ impl Roles {
             load_warp,
             threads: 32 * (load_warp + 1),
             registers: Registers { multiply, token },
+            widths: if widest <= widest_of_three { 3 } else { 2 },
         }
     }
 
