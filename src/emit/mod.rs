@@ -1,5 +1,6 @@
 //! Plan to text. Every number is a field of the plan; templates hold structure, this house formats.
 
+mod ring;
 mod sm_100a;
 mod sm_90a;
 mod table;

@@ -4,6 +4,7 @@ mod split;
 mod team;
 
 use super::function_name;
+use super::ring::{Barrier, Slab};
 use super::table::{Bring, TileTable};
 use crate::artifact::Location;
 use crate::plan::sm_100a::constants::Constants;
@@ -202,7 +203,12 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         stage: &shared.stage,
         tensor: &kernel.tensor,
         barriers: barriers(shared, &kernel.tensor, choices),
-        slabs: slabs(&shared.stage, kernel),
+        slabs: Slab::all(
+            shared.stage.slabs,
+            shared.stage.token_scales,
+            shared.stage.slab_bytes,
+            |slab| kernel.slab_is_optional(slab),
+        ),
         uneven_slabs,
         steps: kernel
             .steps
@@ -229,35 +235,21 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
     .render()
 }
 
-/// A barrier to initialise.
-struct Barrier {
-    name: String,
-    offset: u32,
-    arrivals: u32,
-}
-
 fn barriers(shared: &SharedMap, tensor: &TensorMemory, choices: &Choices) -> Vec<Barrier> {
-    let row = |name: &'static str, first: u32, count: u32, arrivals: u32| {
-        (0..count).map(move |i| Barrier {
-            name: format!("{name} {i}"),
-            offset: first + 8 * i,
-            arrivals,
-        })
-    };
-    row("stage full", shared.full, shared.stages, 1)
-        .chain(row(
+    Barrier::row("stage full", shared.full, shared.stages, 1)
+        .chain(Barrier::row(
             "stage empty",
             shared.empty,
             shared.stages,
             choices.readers_of_a_stage(),
         ))
-        .chain(row(
+        .chain(Barrier::row(
             "accumulator full",
             shared.accumulator_full,
             tensor.accumulators,
             choices.mmas_of_a_sum(),
         ))
-        .chain(row(
+        .chain(Barrier::row(
             "accumulator empty",
             shared.accumulator_empty,
             if choices.splits_in_cluster() {
@@ -267,13 +259,13 @@ fn barriers(shared: &SharedMap, tensor: &TensorMemory, choices: &Choices) -> Vec
             },
             EPILOGUE_WARPS * choices.mma_ctas(),
         ))
-        .chain(row(
+        .chain(Barrier::row(
             "other CTA ready",
             shared.peer_ready,
             u32::from(choices.pair),
             1,
         ))
-        .chain(row(
+        .chain(Barrier::row(
             "parts here",
             shared.parts_here,
             u32::from(choices.splits_in_cluster()),
@@ -336,36 +328,6 @@ impl Hint {
     fn is_given(&self) -> bool {
         !self.policy.is_empty()
     }
-}
-
-/// One slab of token scales in a stage. `guard` is empty where every tile has it.
-struct Slab {
-    index: u32,
-    offset: u32,
-    guard: String,
-}
-
-impl Slab {
-    fn guarded(&self) -> bool {
-        !self.guard.is_empty()
-    }
-
-    fn before(&self) -> u32 {
-        self.index - 1
-    }
-}
-
-fn slabs(stage: &Stage, kernel: &Kernel) -> Vec<Slab> {
-    let slab = |index| Slab {
-        index,
-        offset: stage.token_scales + index * stage.slab_bytes,
-        guard: if kernel.slab_is_optional(index) {
-            format!("@%slab{index} ")
-        } else {
-            String::new()
-        },
-    };
-    (0..stage.slabs).map(slab).collect()
 }
 
 /// One K = 64 step, with its guards. Only the last K block of a group can lack steps, and never the first.

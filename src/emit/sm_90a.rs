@@ -1,6 +1,9 @@
 //! The sm_90a kernel: the template's fields, filled from the plan.
 
+mod operands;
+
 use super::function_name;
+use super::ring::{Barrier, Slab};
 use super::table::{Bring, TileTable};
 use crate::artifact::Location;
 use crate::plan::sm_90a::Kernel;
@@ -10,6 +13,7 @@ use crate::plan::sm_90a::shared_memory::{SharedMap, Stage};
 use crate::plan::table::Constant;
 use crate::plan::{Plan, SCALE_BLOCK_BYTES, parameters, tiling};
 use askama::Template;
+use operands::{TokenHalf, TokenStep, TokenUnit, TokenWord, WeightHalf};
 
 /// Both halves 2^7: what scales are multiplied with.
 const SCALE_FACTOR: &str = "0x58005800";
@@ -99,7 +103,9 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
         full_to_empty: shared.empty - shared.full,
         slot_full_to_empty: shared.slot_empty - shared.slot_full,
         barriers: barriers(shared, &kernel.roles),
-        slabs: (0..stage.slabs).map(|i| Slab::new(i, kernel)).collect(),
+        slabs: Slab::all(stage.slabs, stage.token_scales, stage.slab_bytes, |slab| {
+            kernel.slab_is_optional(slab)
+        }),
         uneven_slabs: matches!(kernel.constants.slabs, Constant::Column(_)),
         k_tail: tiling::has_k_tail(&plan.tilings, crate::plan::sm_90a::K_BLOCK),
         scale_factor: SCALE_FACTOR,
@@ -129,220 +135,28 @@ pub fn render(plan: &Plan, kernel: &Kernel) -> Result<String, askama::Error> {
 /// Upper word of the tokens' matrix descriptor: 128-byte swizzle, eight rows every 1,024 bytes (brief, 5.1).
 const TOKENS_HIGH: u32 = 1 << (62 - 32) | 1024 >> 4;
 
-/// A barrier to initialise.
-struct Barrier {
-    name: String,
-    offset: u32,
-    arrivals: u32,
-}
-
 fn barriers(shared: &SharedMap, roles: &Roles) -> Vec<Barrier> {
-    let row = |name: &'static str, first: u32, count: u32, arrivals: u32| {
-        (0..count).map(move |i| Barrier {
-            name: format!("{name} {i}"),
-            offset: first + 8 * i,
-            arrivals,
-        })
-    };
     let readers = TEAM_WARPS + roles.token_warps;
-    row("stage full", shared.full, shared.stages, 1)
-        .chain(row("stage empty", shared.empty, shared.stages, readers))
-        .chain(row(
+    Barrier::row("stage full", shared.full, shared.stages, 1)
+        .chain(Barrier::row(
+            "stage empty",
+            shared.empty,
+            shared.stages,
+            readers,
+        ))
+        .chain(Barrier::row(
             "slot full",
             shared.slot_full,
             shared.slots,
             roles.token_warps,
         ))
-        .chain(row(
+        .chain(Barrier::row(
             "slot empty",
             shared.slot_empty,
             shared.slots,
             TEAM_WARPS,
         ))
         .collect()
-}
-
-/// One slab of token scales in a stage. `guard` is empty where every tile has it.
-struct Slab {
-    index: u32,
-    offset: u32,
-    guard: String,
-}
-
-impl Slab {
-    fn new(index: u32, kernel: &Kernel) -> Self {
-        let stage = &kernel.shared.stage;
-        Slab {
-            index,
-            offset: stage.token_scales + index * stage.slab_bytes,
-            guard: if kernel.slab_is_optional(index) {
-                format!("@%slab{index} ")
-            } else {
-                String::new()
-            },
-        }
-    }
-
-    fn guarded(&self) -> bool {
-        !self.guard.is_empty()
-    }
-
-    fn before(&self) -> u32 {
-        self.index - 1
-    }
-}
-
-/// Eight elements in a word, and the registers that get them as four pairs of f16.
-struct Word {
-    word: String,
-    scales: String,
-    /// Selector that doubles the scale of the word's block.
-    broadcast: &'static str,
-    pairs: [String; 4],
-}
-
-/// The scale of the even block of 16 is in the low half of its register, that of the odd one in the high half.
-const BROADCAST: [&str; 2] = ["0x1010", "0x3232"];
-
-fn list(registers: impl IntoIterator<Item = String>) -> String {
-    registers.into_iter().collect::<Vec<_>>().join(", ")
-}
-
-/// A 16-byte unit of a token's row: 32 elements.
-struct TokenUnit {
-    index: u32,
-    words: String,
-}
-
-impl TokenUnit {
-    fn new(index: u32) -> Self {
-        TokenUnit {
-            index,
-            words: list((0..4).map(|i| format!("%x{}", 4 * index + i))),
-        }
-    }
-}
-
-/// Half of a token's even or odd blocks: one word of each, that is 32 elements and four 16-byte units of the slot.
-struct TokenHalf {
-    comment: String,
-    words: Vec<Word>,
-    slot_offset: u32,
-    stores: Vec<Store>,
-}
-
-/// One 16-byte unit of the slot: the same pair of all four blocks.
-struct Store {
-    unit: u32,
-    pairs: String,
-}
-
-impl TokenHalf {
-    fn new(half: u32, word: u32, shared: &SharedMap) -> Self {
-        let of_block = |block: u32| Word {
-            word: format!("%x{}", 4 * block + 2 * half + word),
-            scales: format!("%scales{block}"),
-            broadcast: BROADCAST[half as usize],
-            pairs: [0, 1, 2, 3].map(|i| format!("%pair{}", 4 * block + i)),
-        };
-        let store = |pair: u32| Store {
-            unit: 4 * word + pair,
-            pairs: list((0..4).map(|block| format!("%pair{}", 4 * block + pair))),
-        };
-        TokenHalf {
-            comment: format!(
-                "{} scale blocks, word {word} of each.",
-                ["Even", "Odd"][half as usize]
-            ),
-            words: (0..4).map(of_block).collect(),
-            slot_offset: half * shared.half_slot_bytes,
-            stores: (0..4).map(store).collect(),
-        }
-    }
-}
-
-/// A word of a token's 32 of K, which one lane has alone: eight elements, a quarter of each of four 16-byte units.
-struct TokenWord {
-    comment: String,
-    word: Word,
-    slot_offset: u32,
-    stores: Vec<Store>,
-}
-
-impl TokenWord {
-    fn new(index: u32, shared: &SharedMap) -> Self {
-        let (half, word) = (index / 2, index % 2);
-        let pair = |i: u32| format!("%pair{i}");
-        TokenWord {
-            comment: format!(
-                "{} scale block, word {word}.",
-                ["Even", "Odd"][half as usize]
-            ),
-            word: Word {
-                word: format!("%x{index}"),
-                scales: "%scales0".to_owned(),
-                broadcast: BROADCAST[half as usize],
-                pairs: [0, 1, 2, 3].map(pair),
-            },
-            slot_offset: half * shared.half_slot_bytes,
-            stores: (0..4)
-                .map(|i| Store {
-                    unit: 4 * word + i,
-                    pairs: pair(i),
-                })
-                .collect(),
-        }
-    }
-}
-
-/// The tokens' operand of one MMA: descriptor distance (16-byte units) from the start of the slot.
-struct TokenStep {
-    index: u32,
-    distance: u32,
-}
-
-impl TokenStep {
-    fn new(index: u32, shared: &SharedMap) -> Self {
-        TokenStep {
-            index,
-            distance: (index / 4 * shared.half_slot_bytes + index % 4 * 32) >> 4,
-        }
-    }
-}
-
-/// The even or the odd scale blocks of a K block: four words a lane, four MMAs.
-struct WeightHalf {
-    comment: &'static str,
-    words: Vec<Word>,
-    mmas: Vec<Mma>,
-}
-
-struct Mma {
-    a: String,
-    tokens: String,
-}
-
-impl WeightHalf {
-    fn new(half: u32) -> Self {
-        let register = |index: u32| format!("%a{}", 16 * half + index);
-        // MMA j takes pairs 2j and 2j + 1 of the upper and of the lower row: registers upper, lower, upper, lower.
-        let of_row = |row: u32, name: &str, word: u32| Word {
-            word: format!("%{name}{}", 2 * half + word),
-            scales: format!("%{name}_scales"),
-            broadcast: BROADCAST[half as usize],
-            pairs: [0, 1, 2, 3].map(|i| register(8 * word + 2 * i + row)),
-        };
-        let words = (0..2).flat_map(|word| [of_row(0, "upper", word), of_row(1, "lower", word)]);
-        let mma = |j: u32| Mma {
-            a: list((0..4).map(|i| register(4 * j + i))),
-            tokens: format!("%tokens{}", 4 * half + j),
-        };
-        WeightHalf {
-            comment: ["the even scale blocks.", "the odd scale blocks."][half as usize],
-            words: words.collect(),
-            mmas: (0..4).map(mma).collect(),
-        }
-    }
 }
 
 /// The code of tiles of one width.
@@ -433,4 +247,8 @@ impl Pair {
             staging: index % 2 * 16 * 32,
         }
     }
+}
+
+fn list(registers: impl IntoIterator<Item = String>) -> String {
+    registers.into_iter().collect::<Vec<_>>().join(", ")
 }

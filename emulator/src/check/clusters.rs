@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::GRANULE;
-use super::global::{Extent, Gang, Member};
+use super::gang::{Gang, Member};
+use super::global::Extent;
 use super::granules;
 use super::report::Conflict;
 use super::shadow::Entry;
