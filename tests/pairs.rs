@@ -61,12 +61,12 @@ fn right_at_the_edges() {
 fn right_under_many_schedules() {
     for choices in two_ctas() {
         for set in shipped("mutants.toml").into_iter().chain([worn()]) {
-            holds(&set, &choices, 10);
+            holds(&set, &choices, 6);
         }
         holds(
             &uniform("widest", &[250, 24], 640, 1536),
             &widest(&choices),
-            10,
+            6,
         );
     }
 }
@@ -86,13 +86,13 @@ fn right_where_the_block_is_in_device_memory() {
 #[test]
 fn no_mutant_survives_here() {
     for choices in two_ctas() {
-        let mutants = no_mutant_survives(&worn(), &choices, 8);
+        let mutants = no_mutant_survives(&worn(), &choices, 4);
         assert!(mutants > 90, "{mutants}");
         // All constants but the token tiles are immediates.
         no_mutant_survives(
             &uniform("one-by-one", &[250, 24], 264, 1536),
             &one_worker(&widest(&choices)),
-            8,
+            4,
         );
     }
 }

@@ -116,7 +116,7 @@ fn no_mutant_survives_here() {
         prefetch: 3,
         ..one_worker(&alone())
     };
-    let mutants = no_mutant_survives(&set, &choices, 8);
+    let mutants = no_mutant_survives(&set, &choices, 4);
     assert!(mutants > 90, "{mutants}");
 }
 

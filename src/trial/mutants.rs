@@ -4,7 +4,7 @@ use super::{execute_as, is_programmatic, judge};
 use crate::artifact::Kernel;
 use crate::device::Schedule;
 use crate::problem::Set;
-use crate::verify::{GroupInputs, Mutant, mutants};
+use crate::verify::{GroupInputs, Mutant, mutants, trapped};
 use rayon::prelude::*;
 use std::fmt;
 
@@ -136,9 +136,12 @@ pub fn try_mutant(
     inputs: &[GroupInputs],
     schedules: &[Schedule],
 ) -> Result<Finding, String> {
-    let broken = Kernel::new(kernel.entry.clone(), mutant.ptx.clone());
+    let run = |ptx: &str, schedule| {
+        let changed = Kernel::new(kernel.entry.clone(), ptx.to_owned());
+        execute_as(&changed, inputs, schedule, is_programmatic(kernel))
+    };
     for &schedule in schedules {
-        let report = match execute_as(&broken, inputs, schedule, is_programmatic(kernel)) {
+        let report = match run(&mutant.ptx, schedule) {
             Err(error) if error.is_fault() => Some(error.to_string()),
             Err(error) => return Err(format!("{mutant}: {error}")),
             Ok(outputs) => {
@@ -151,7 +154,16 @@ pub fn try_mutant(
             return Ok(Finding::Seen { schedule, report });
         }
     }
-    Ok(equivalent(mutant).map_or(Finding::Survived, Finding::Equivalent))
+    if let Some(why) = equivalent(mutant) {
+        return Ok(Finding::Equivalent(why));
+    }
+    let trapped = trapped(&kernel.ptx, mutant.line);
+    let is_idle = trapped.is_some_and(|ptx| schedules.iter().all(|&s| run(&ptx, s).is_ok()));
+    Ok(if is_idle {
+        Finding::Equivalent("no thread executes it in this set")
+    } else {
+        Finding::Survived
+    })
 }
 
 fn equivalent(mutant: &Mutant) -> Option<&'static str> {

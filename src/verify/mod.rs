@@ -18,5 +18,5 @@ pub mod swing;
 pub use bound::Summation;
 pub use compare::{VerifyError, check_group, exact_output};
 pub use draw::{Data, GroupInputs};
-pub use mutants::{Edit, Mutant, mutants};
+pub use mutants::{Edit, Mutant, mutants, trapped};
 pub use report::{GroupVerdict, Offence, SetVerdict};

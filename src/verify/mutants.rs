@@ -128,6 +128,19 @@ pub fn mutants(ptx: &str) -> Vec<Mutant> {
     (0..lines.len()).filter_map(of_line).flatten().collect()
 }
 
+/// The kernel with a trap in place of one line's instruction, behind the same guard: it faults if any thread gets there.
+/// None if the line holds no instruction.
+pub fn trapped(ptx: &str, line: usize) -> Option<String> {
+    let lines: Vec<&str> = ptx.lines().collect();
+    let index = line.checked_sub(1)?;
+    let statement = Statement::parse(lines.get(index)?)?;
+    Some(replaced(
+        &lines,
+        index,
+        &format!("    {} trap;", statement.guard),
+    ))
+}
+
 fn label_before(lines: &[&str], index: usize) -> String {
     let label = lines[..index]
         .iter()
@@ -272,6 +285,14 @@ mod tests {
     fn a_removed_wait_lets_everyone_pass() {
         assert_eq!(edits(3)[0], "setp.eq.u32 %ready, 0, 0;");
         assert!(edits(3)[1].contains("xor.b32 %mutant, %parity, 1;"));
+    }
+
+    #[test]
+    fn a_trap_keeps_the_guard() {
+        let text = trapped(KERNEL, 1).unwrap();
+        assert_eq!(text.lines().next(), Some("    @%p trap;"));
+        assert_eq!(text.lines().nth(1), KERNEL.lines().nth(1));
+        assert_eq!((trapped(KERNEL, 0), trapped(KERNEL, 99)), (None, None));
     }
 
     #[test]

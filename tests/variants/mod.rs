@@ -75,21 +75,31 @@ pub fn schedules(random: u64) -> Vec<Schedule> {
 /// Full-range data under every schedule, each element within its bound.
 pub fn holds(set: &Set, choices: &Choices, random: u64) {
     let kernel = emit::kernel(&planned(set, choices)).unwrap();
+    is_right(&kernel, set, random, &format!("{choices:?}"));
+}
+
+/// The same for a kernel; `what` says which.
+pub fn is_right(kernel: &Kernel, set: &Set, random: u64, what: &str) {
     let inputs = trial::inputs(set, 1, Data::FullRange).unwrap();
     for schedule in schedules(random) {
-        let at = || format!("{}, {choices:?}, {schedule:?}", set.name);
+        let at = || format!("{}, {what}, {schedule:?}", set.name);
         let outputs =
-            trial::execute(&kernel, &inputs, schedule).unwrap_or_else(|e| panic!("{}: {e}", at()));
-        let verdict = trial::judge(&kernel, set, &inputs, &outputs).unwrap();
+            trial::execute(kernel, &inputs, schedule).unwrap_or_else(|e| panic!("{}: {e}", at()));
+        let verdict = trial::judge(kernel, set, &inputs, &outputs).unwrap();
         assert!(verdict.passed(), "{}:\n{verdict:?}", at());
     }
 }
 
 /// Every mutant shows, or is known to be no fault. Returns how many there were.
 pub fn no_mutant_survives(set: &Set, choices: &Choices, random: u64) -> usize {
-    let kernel: Kernel = emit::kernel(&planned(set, choices)).unwrap();
+    let kernel = emit::kernel(&planned(set, choices)).unwrap();
+    every_mutant_shows(&kernel, set, random, &format!("{choices:?}"))
+}
+
+/// The same for a kernel; `what` says which.
+pub fn every_mutant_shows(kernel: &Kernel, set: &Set, random: u64, what: &str) -> usize {
     let inputs = trial::inputs(set, 1, Data::FullRange).unwrap();
-    let verdicts = trial::try_mutants(&kernel, set, &inputs, &schedules(random)).unwrap();
+    let verdicts = trial::try_mutants(kernel, set, &inputs, &schedules(random)).unwrap();
     let survivors: Vec<String> = verdicts
         .iter()
         .filter(|v| v.finding == Finding::Survived)
@@ -97,7 +107,7 @@ pub fn no_mutant_survives(set: &Set, choices: &Choices, random: u64) -> usize {
         .collect();
     assert!(
         survivors.is_empty(),
-        "{}, {choices:?}:\n{}",
+        "{}, {what}:\n{}",
         set.name,
         survivors.join("\n")
     );
