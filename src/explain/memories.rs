@@ -260,6 +260,9 @@ fn hopper_shared(plan: &Plan, kernel: &sm_90a::Kernel) -> MemoryMap {
         map.slot_bytes,
         map.slots,
     ));
+    if map.exchange < map.staging {
+        regions.push(region(Holds::Accumulator, map.exchange, map.staging));
+    }
     regions.extend(repeated(
         Holds::Staging,
         map.staging,
@@ -273,12 +276,16 @@ fn hopper_shared(plan: &Plan, kernel: &sm_90a::Kernel) -> MemoryMap {
         capacity: plan.target.shared_bytes,
         text: format!(
             "{} of {} bytes. A ring of {} stages, each one K block of {} long; {} slots with the tokens of a K block as \
-             f16; a staging buffer for each warp that multiplies; the barriers. Sums are in registers.",
+             f16; a staging buffer for each warp of the epilogue; the barriers. Sums are in registers{}.",
             count(map.bytes),
             count(plan.target.shared_bytes),
             map.stages,
             sm_90a::K_BLOCK,
-            map.slots
+            map.slots,
+            match kernel.roles.teams {
+                1 => "",
+                _ => ", those of the second team at last in a place of their own",
+            }
         ),
         rows: vec![MapRow {
             name: "every CTA".to_owned(),
