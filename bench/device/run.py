@@ -140,7 +140,8 @@ def compare(gpu, emulated):
         lines.append(line)
     for name, wrong in gpu["conformance"].items():
         lines.append(f"conformance {name}: {'as the emulator' if not wrong else f'{len(wrong)} stores differ'}")
-        lines += [f"    {text}" for text in wrong[:8]]
+        first = {text.split(" ")[0]: text for text in reversed(wrong)}
+        lines += [f"    {text}" for text in sorted(first.values())]
     return lines
 
 
