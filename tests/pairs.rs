@@ -61,12 +61,12 @@ fn right_at_the_edges() {
 fn right_under_many_schedules() {
     for choices in two_ctas() {
         for set in shipped("mutants.toml").into_iter().chain([worn()]) {
-            holds(&set, &choices, 6);
+            holds(&set, &choices, 10);
         }
         holds(
             &uniform("widest", &[250, 24], 640, 1536),
             &widest(&choices),
-            6,
+            10,
         );
     }
 }

@@ -67,7 +67,7 @@ fn right_at_the_edges() {
 #[test]
 fn right_under_many_schedules() {
     for choices in every_way() {
-        holds(&uneven(), &choices, 6);
+        holds(&uneven(), &choices, 10);
     }
 }
 
